@@ -1,0 +1,145 @@
+"""A Torch module as one ONNX file that says what it is and has been run."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass
+
+from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
+from smalti.export.manifest import add_manifest
+from smalti.export.translate import trace
+from smalti.export.verify import verify
+from smalti.quant.apply import LayerReport
+
+LAYER_KEY = "smalti.layer"
+_IR_VERSION = 10
+_EXTERNAL_ABOVE = 256 << 20  # bytes of weights; the engine maps external data, and copies the rest
+
+Progress = Callable[[str], None]
+
+
+def export_onnx(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    path: str | Path,
+    *,
+    layers: Sequence[LayerReport] = (),
+    dynamic_shapes: tuple[Any, ...] | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    fallback: str = "fold",
+    external_above: int = _EXTERNAL_ABOVE,
+    progress: Progress = lambda stage: None,
+) -> list[float]:
+    """Export a module, quantized or not, run the file and compare it with the module.
+
+    args: example inputs, tensors. layers: what `quantize_` returned, for the manifest.
+    dynamic_shapes: as `torch.onnx.export` takes them; dimensions keep their names. fallback: what
+    engines without our library do: `fold` (decode at load), `nofold` (at every run), `none`.
+    Weights of more than `external_above` bytes go to `<path>.data`.
+
+    Returns:
+        The relative error of every output against the module.
+
+    Raises:
+        CheckError: the file does not give what the module gives; nothing is written.
+        ValueError: an unknown fallback.
+    """
+    if fallback not in FALLBACKS:
+        raise ValueError(f"fallback={fallback!r}; use one of {', '.join(FALLBACKS)}")
+    path = Path(path)
+    names = list(input_names or _argument_names(module, len(args)))
+    with _evaluating(module), _written_whole(path) as draft:
+        progress("tracing")
+        model = trace(
+            module,
+            args,
+            dynamic_shapes=dynamic_shapes,
+            input_names=names,
+            output_names=list(output_names) if output_names else None,
+        ).model
+        _clean(model)
+        progress("deriving fallbacks")
+        add_fallbacks(model, fallback)
+        add_manifest(model, layers, fallback, dict(zip(names, args, strict=True)))
+        progress("writing")
+        _save(model, draft, external_above)
+        progress("verifying")
+        return verify(draft, module, args)
+
+
+@contextmanager
+def _evaluating(module: torch.nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode, and every part back as it was."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _argument_names(module: torch.nn.Module, count: int) -> list[str]:
+    return list(inspect.signature(module.forward).parameters)[:count]
+
+
+def _clean(model: ir.Model) -> None:
+    """Merge equal nodes; of the exporter's notes keep each node's layer."""
+    CommonSubexpressionEliminationPass()(model)
+    for node in model.graph:
+        layer = _layer(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+        node.metadata_props.clear()
+        node.doc_string = None
+        if layer:
+            node.metadata_props[LAYER_KEY] = layer
+    for value in _values(model.graph):
+        value.metadata_props.clear()
+    model.ir_version = _IR_VERSION
+    for node in smalti_nodes(model):
+        node.name = f"{node.metadata_props.get(LAYER_KEY, 'model')}.{node.op_type}"
+
+
+def _values(graph: ir.Graph) -> Iterator[ir.Value]:
+    yield from graph.inputs
+    yield from graph.initializers.values()
+    for node in graph:
+        yield from node.outputs
+
+
+def _layer(scopes: str) -> str:
+    """Name of the innermost module; the last scope is the operation itself."""
+    modules = ast.literal_eval(scopes)[:-1]
+    return str(modules[-1]) if modules else ""
+
+
+def _save(model: ir.Model, path: Path, external_above: int) -> None:
+    size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+    if size <= external_above:
+        ir.save(model, path)
+    else:
+        ir.save(model, path, external_data=f"{path.name}.data", size_threshold_bytes=1024)
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """Give a draft of the same name in a folder beside; move it into place when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield folder / path.name
+        for file in sorted(folder.iterdir(), reverse=True):  # data before the model that names it
+            os.replace(file, path.parent / file.name)
+    finally:
+        shutil.rmtree(folder)

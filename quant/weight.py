@@ -1,0 +1,83 @@
+"""One weight matrix: rotate, round, pack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, log2
+
+import torch
+from torch import Tensor
+
+from smalti.quant.grids import load_grid
+from smalti.quant.rounding import round_nearest
+from smalti.runtime.format import Format
+from smalti.runtime.ops.dequantize import dequantize
+from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
+from smalti.runtime.packing import Header, pack_codes, pack_scales
+from smalti.runtime.rotation import block_for
+
+SEED = 0  # one seed for all layers: activations that several layers share are rotated once
+
+
+class WeightError(ValueError):
+    """A weight that cannot be quantized."""
+
+
+@dataclass(frozen=True)
+class PackedWeight:
+    """A packed matrix (rows, columns) and what it lost.
+
+    codes: bytes with their header; scales: fp16 (tiles, groups, 16); grid: (n, p) int8 in units of
+    `step`; error: ||W' - W||^2 / ||W||^2.
+    """
+
+    header: Header
+    codes: Tensor
+    scales: Tensor
+    grid: Tensor
+    step: float
+    error: float
+
+    @property
+    def bytes(self) -> int:
+        """Size in the file, without the shared grid."""
+        return self.codes.nbytes + self.scales.nbytes
+
+
+def _check(weight: Tensor) -> None:
+    if weight.numel() == 0:
+        raise WeightError(f"the weight is empty, of shape {tuple(weight.shape)}")
+    if not torch.isfinite(weight).all():
+        count = int((~torch.isfinite(weight)).sum())
+        raise WeightError(f"{count} weights are NaN or infinite; repair the checkpoint")
+
+
+def _unit(scales: Tensor) -> float:
+    """A power of two that brings the largest scale into fp16's middle."""
+    largest = float(scales.max())
+    return 2.0 ** ceil(log2(largest)) if largest > 0 else 1.0
+
+
+def quantize_weight(weight: Tensor, form: Format, seed: int = SEED) -> PackedWeight:
+    """Quantize a matrix (rows, columns) without data.
+
+    Raises:
+        WeightError: the weight is empty or not finite.
+    """
+    weight = weight.detach().to(torch.float32)
+    _check(weight)
+    rows, columns = weight.shape
+    block = block_for(columns)
+    rotated = hadamard_transform.reference(weight, block, seed) if block > 1 else weight
+    grid = load_grid(form.grid_name)
+    rounded = round_nearest(rotated, grid, form.group or columns)
+    unit = _unit(rounded.scales)
+    header = Header(form, rows, columns, block, seed)
+    codes = torch.from_numpy(pack_codes(rounded.codes.numpy(), header))
+    halves = (rounded.scales / unit).to(torch.float16)
+    scales = torch.from_numpy(pack_scales(halves.numpy(), header))
+    entries, step = torch.from_numpy(grid.entries.copy()), grid.step * unit
+    found = dequantize(codes, scales, entries, rows, columns) * step
+    norm = float(rotated.square().sum())
+    error = float((found - rotated).square().sum()) / norm if norm > 0 else 0.0
+    return PackedWeight(header, codes, scales, entries, step, error)

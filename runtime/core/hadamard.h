@@ -1,0 +1,152 @@
+// The rotation: seeded random signs, then an orthonormal Hadamard transform of every block.
+//
+// A block of 2^k uses Sylvester's matrix; one of m 2^k, m in {12, 20, 28}, the Kronecker product of
+// Paley's second construction (q = 5, 9, 13) with Sylvester's. Both are symmetric, so the transform
+// is its own inverse. All levels add in the same order: same bits everywhere.
+#pragma once
+
+#include <math.h>
+
+#include "core/op.h"
+#include "core/vector.h"
+
+namespace smalti::SMALTI_LEVEL {
+
+constexpr int kMaxBlock = 1024;
+
+// SplitMix64 (Steele, Lea, Flood 2014), word `index` of the stream that starts at `seed`.
+inline uint64_t split_mix_64(uint64_t seed, uint64_t index) {
+  uint64_t z = seed + (index + 1) * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+inline void flip_signs(uint64_t seed, int64_t count, float *x) {
+  for (int64_t base = 0; base < count; base += 64) {
+    const uint64_t word = split_mix_64(seed, base / 64);
+    const int64_t n = count - base < 64 ? count - base : 64;
+    for (int64_t i = 0; i < n; ++i) {
+      uint32_t bits;
+      memcpy(&bits, x + base + i, sizeof bits);
+      bits ^= static_cast<uint32_t>(word >> i & 1) << 31;
+      memcpy(x + base + i, &bits, sizeof bits);
+    }
+  }
+}
+
+// The part of a block size that is no power of two: 1, 12, 20 or 28; 0 if there is no such matrix.
+inline int paley_order(int64_t block) {
+  if (block < 1 || block > kMaxBlock) return 0;
+  int64_t odd = block;
+  while (odd % 2 == 0) odd /= 2;
+  if (odd == 1) return 1;
+  const bool known = (odd == 3 || odd == 5 || odd == 7) && block % 4 == 0;
+  return known ? static_cast<int>(odd) * 4 : 0;
+}
+
+// The quadratic character of a - b in the field of q elements: 0, +1 (a square) or -1.
+inline int character(int a, int b, int q) {
+  if (q == 9) {  // elements x + iy with i^2 = -1, numbered 3x + y; squares have norm 1
+    const int x = a / 3 - b / 3, y = a % 3 - b % 3;
+    const int norm = (x * x + y * y) % 3;
+    return norm == 2 ? -1 : norm;
+  }
+  const int difference = (a - b + q) % q;
+  for (int root = 1; root < q; ++root) {
+    if (root * root % q == difference) return 1;
+  }
+  return difference == 0 ? 0 : -1;
+}
+
+// Entry (i, j) of Paley's second matrix of order m = 2 (q + 1).
+inline int paley(int i, int j, int m) {
+  const int q = m / 2 - 1, a = i / 2, b = j / 2;
+  const int c = a == 0 || b == 0 ? a != b : character(a - 1, b - 1, q);
+  const int lower = i % 2 && j % 2 ? -1 : 1;
+  if (a != b) return c * lower;
+  return i % 2 || j % 2 ? -1 : 1;
+}
+
+// One butterfly stage inside eight lanes: (a, b) -> (a + b, a - b) at distance `kDistance`.
+template <int kDistance>
+inline void stage_in_register(Floats &x) {
+  constexpr int d = kDistance;
+  const Floats swapped = __builtin_shufflevector(x, x, 0 ^ d, 1 ^ d, 2 ^ d, 3 ^ d, 4 ^ d, 5 ^ d,
+                                                 6 ^ d, 7 ^ d);
+  const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+  const Ints negative = (lanes & d) != 0;  // -1 where true
+  x = swapped + x * (__builtin_convertvector(negative, Floats) * 2.0f + 1.0f);
+}
+
+inline void stage(float *x, int size, int distance) {
+  for (int base = 0; base < size; base += 2 * distance) {
+    for (int i = base; i < base + distance; ++i) {
+      const float a = x[i], b = x[i + distance];
+      x[i] = a + b;
+      x[i + distance] = a - b;
+    }
+  }
+}
+
+inline void sylvester(float *x, int size) {
+  if (size < kLanes) {
+    for (int distance = 1; distance < size; distance *= 2) stage(x, size, distance);
+    return;
+  }
+  for (int i = 0; i < size; i += kLanes) {
+    Floats lanes;
+    load(x + i, lanes);
+    stage_in_register<1>(lanes);
+    stage_in_register<2>(lanes);
+    stage_in_register<4>(lanes);
+    store(lanes, x + i);
+  }
+  for (int distance = kLanes; distance < size; distance *= 2) {
+    for (int base = 0; base < size; base += 2 * distance) {
+      for (int i = base; i < base + distance; i += kLanes) {
+        Floats a, b;
+        load(x + i, a);
+        load(x + i + distance, b);
+        store(a + b, x + i);
+        store(a - b, x + i + distance);
+      }
+    }
+  }
+}
+
+// x viewed as (m, size / m): multiplies from the left by Paley's matrix of order m.
+inline void paley_rows(float *x, int size, int m) {
+  const int columns = size / m;
+  float in[kMaxBlock];
+  memcpy(in, x, size * sizeof *x);
+  for (int i = 0; i < m; ++i) {
+    float *out = x + i * columns;
+    memset(out, 0, columns * sizeof *out);
+    for (int j = 0; j < m; ++j) {
+      const float sign = static_cast<float>(paley(i, j, m));
+      for (int k = 0; k < columns; ++k) out[k] += sign * in[j * columns + k];
+    }
+  }
+}
+
+// In place, orthonormal, every block of `block` values of x (count is a multiple of block).
+inline void hadamard_blocks(float *x, int64_t count, int block) {
+  const int m = paley_order(block);
+  const float norm = 1.0f / sqrtf(static_cast<float>(block));
+  for (int64_t base = 0; base < count; base += block) {
+    for (int i = 0; i < m; ++i) sylvester(x + base + i * (block / m), block / m);
+    if (m > 1) paley_rows(x + base, block, m);
+    for (int i = 0; i < block; ++i) x[base + i] *= norm;
+  }
+}
+
+inline Status check_block(int64_t block, int64_t width) {
+  if (paley_order(block) != 0 && width % block == 0) return Status();
+  return fail(SMALTI_INVALID,
+              "block %lld is no Hadamard order up to %d that divides the width %lld; use a power of "
+              "two, or 12, 20 or 28 times one",
+              static_cast<long long>(block), kMaxBlock, static_cast<long long>(width));
+}
+
+}  // namespace smalti::SMALTI_LEVEL

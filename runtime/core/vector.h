@@ -1,0 +1,20 @@
+// Eight floats at a time in the compiler's own vector types, so that one source serves every
+// level. Operations are element-wise and exact, hence the same bits on all of them.
+#pragma once
+
+#include <stdint.h>
+#include <string.h>
+
+namespace smalti::SMALTI_LEVEL {
+
+constexpr int kLanes = 8;
+typedef float Floats __attribute__((vector_size(32)));
+typedef int32_t Ints __attribute__((vector_size(32)));
+typedef int16_t Shorts __attribute__((vector_size(16)));
+typedef int8_t Chars __attribute__((vector_size(8)));
+
+// Values pass by reference: 32-byte vectors have no stable calling convention below AVX.
+inline void load(const float *from, Floats &to) { memcpy(&to, from, sizeof to); }
+inline void store(const Floats &from, float *to) { memcpy(to, &from, sizeof from); }
+
+}  // namespace smalti::SMALTI_LEVEL

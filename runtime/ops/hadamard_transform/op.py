@@ -1,0 +1,28 @@
+"""HadamardTransform: the rotation of activations."""
+
+import torch
+from torch import Tensor
+
+from smalti.runtime.ops.torch_op import torch_op
+from smalti.runtime.rotation import hadamard_factors, signs
+
+
+def hadamard(x: Tensor, block: int) -> Tensor:
+    """H x / sqrt(block) for every block along the last axis. Its own inverse."""
+    left, right = (torch.from_numpy(f).to(x) for f in hadamard_factors(block))
+    blocks = x.unflatten(-1, (x.shape[-1] // block, len(left), len(right)))
+    return (left @ blocks @ right).flatten(-3, -1) * block**-0.5
+
+
+def _shape(x: Tensor, block: int, seed: int) -> tuple[int, ...]:
+    return tuple(x.shape)
+
+
+@torch_op("HadamardTransform", _shape)
+def hadamard_transform(x: Tensor, block: int, seed: int) -> Tensor:
+    """y = H D x / sqrt(block): random signs, then a Hadamard transform of every block.
+
+    x, y: (..., columns), float32. Randomized as in QuIP (Chee et al. 2023); HIGGS (Malinovskii
+    et al. 2024), section 4.
+    """
+    return hadamard(x * torch.from_numpy(signs(seed, x.shape[-1])).to(x), block)

@@ -1,0 +1,77 @@
+"""Calls of VQConv: every format, and the geometry of convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from smalti.runtime.format import Format
+from smalti.runtime.ops.case import FORMATS, Case, normal, random_packed
+from smalti.runtime.packing import Header
+from smalti.runtime.rotation import block_for
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    name: str
+    x: tuple[int, int, int, int] = (2, 16, 6, 5)
+    kernel: Pair = (3, 3)
+    strides: Pair = (1, 1)
+    pads: tuple[int, int, int, int] = (1, 1, 1, 1)
+    dilations: Pair = (1, 1)
+
+
+_GEOMETRIES = (
+    _Geometry("plain", pads=(0, 0, 0, 0)),
+    _Geometry("same"),
+    _Geometry("1x1", kernel=(1, 1), pads=(0, 0, 0, 0)),
+    _Geometry("1x1-strided", kernel=(1, 1), strides=(2, 2), pads=(0, 0, 0, 0)),
+    _Geometry("strides", strides=(2, 3)),
+    _Geometry("dilations", x=(1, 16, 9, 8), dilations=(2, 3), pads=(2, 0, 1, 3)),
+    _Geometry("asymmetric-pads", pads=(0, 2, 1, 0)),
+    _Geometry("pads-beyond-kernel", x=(1, 4, 2, 2), pads=(4, 4, 4, 4)),
+    _Geometry("tall-kernel", kernel=(5, 1), pads=(2, 0, 2, 0)),
+    _Geometry("kernel-is-image", x=(3, 8, 3, 3), pads=(0, 0, 0, 0)),
+    _Geometry("three-channels", x=(1, 3, 8, 8), strides=(2, 2)),
+    _Geometry("many-pixels", x=(2, 8, 20, 17)),
+    _Geometry("one-channel", x=(1, 1, 4, 4)),
+    _Geometry("empty-batch", x=(0, 16, 6, 5)),
+)
+
+
+def _case(rng: np.random.Generator, form: Format, channels: int, g: _Geometry, int8: bool) -> Case:
+    patch = g.x[1] * g.kernel[0] * g.kernel[1]
+    block = block_for(patch)
+    inputs = {"x": normal(rng, *g.x), **random_packed(rng, Header(form, channels, patch, block, 5))}
+    if rng.integers(0, 2):
+        inputs["bias"] = normal(rng, channels)
+    attributes = {
+        "out_channels": channels,
+        "step": 2.0**-7,
+        "int8": int8,
+        "block": block,
+        "seed": 5,
+        "kernel_shape": list(g.kernel),
+        "strides": list(g.strides),
+        "pads": list(g.pads),
+        "dilations": list(g.dilations),
+    }
+    mode = "int8" if int8 else "float"
+    name = f"{form}-{channels}-{g.name}-{mode}{'-bias' if 'bias' in inputs else ''}"
+    return Case(name, inputs, attributes)
+
+
+def cases() -> Iterator[Case]:
+    """Yield every format once, then every geometry."""
+    rng = np.random.default_rng(4)
+    for i, form in enumerate(FORMATS):
+        for int8 in (True, False):
+            yield _case(rng, form, (8, 16, 19)[i % 3], _Geometry("same"), int8)
+    for geometry in _GEOMETRIES:
+        for name in ("vq-2x64-g128", "vq-1x16-row"):
+            for int8 in (True, False):
+                yield _case(rng, Format.parse(name), 20, geometry, int8)

@@ -1,0 +1,158 @@
+// 2-D convolution, NCHW: every output pixel's patch is gathered, rotated and met with the packed
+// weights. Patches are (channel, kernel row, kernel column), as Conv weights are. One group.
+#include "core/hadamard.h"
+#include "core/matmul.h"
+
+namespace smalti::SMALTI_LEVEL {
+namespace {
+
+enum Input { kX, kCodes, kScales, kGrid, kBias };
+enum Attributes {
+  kOutChannels, kStep, kInt8, kBlock, kSeed, kKernelShape, kStrides, kPads, kDilations
+};
+
+int64_t extent(int64_t in, const Value *a, int axis) {
+  if (in < 0) return -1;
+  const int64_t reach = a[kDilations].ints[axis] * (a[kKernelShape].ints[axis] - 1) + 1;
+  const int64_t padded = in + a[kPads].ints[axis] + a[kPads].ints[axis + 2];
+  return padded < reach ? 0 : (padded - reach) / a[kStrides].ints[axis] + 1;
+}
+
+Status check_attributes(const Value *a) {
+  const int names[] = {kKernelShape, kStrides, kDilations};
+  for (int name : names) {
+    const bool two = a[name].count == 2 && a[name].ints[0] > 0 && a[name].ints[1] > 0;
+    if (!two)
+      return fail(SMALTI_INVALID, "kernel_shape, strides and dilations take two positive numbers");
+  }
+  bool pads = a[kPads].count == 4;
+  for (int i = 0; i < 4; ++i) pads = pads && a[kPads].ints[i] >= 0;
+  if (!pads) return fail(SMALTI_INVALID, "pads takes four numbers >= 0: top, left, bottom, right");
+  return Status();
+}
+
+Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
+  const Shape &x = inputs[kX];
+  SMALTI_TRY(check_attributes(attributes));
+  if (x.rank >= 0 && x.rank != 4)
+    return fail(SMALTI_INVALID, "x: rank %d, a 2-D convolution takes 4 (N, C, H, W)", x.rank);
+  *output = {4,
+             {x.rank < 0 ? -1 : x.dims[0], attributes[kOutChannels].i,
+              x.rank < 0 ? -1 : extent(x.dims[2], attributes, 0),
+              x.rank < 0 ? -1 : extent(x.dims[3], attributes, 1)}};
+  return Status();
+}
+
+struct Geometry {
+  int64_t channels, height, width;          // input
+  int64_t out_height, out_width;
+  int64_t kernel[2], stride[2], pad[2], dilation[2];
+
+  // patch (channels, kernel height, kernel width) of one output pixel; zero where it is padding
+  void gather(const float *image, int64_t pixel, float *patch) const {
+    const int64_t top = pixel / out_width * stride[0] - pad[0];
+    const int64_t left = pixel % out_width * stride[1] - pad[1];
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t i = 0; i < kernel[0]; ++i) {
+        const int64_t y = top + i * dilation[0];
+        const float *line = image + (c * height + y) * width;
+        for (int64_t j = 0; j < kernel[1]; ++j) {
+          const int64_t x = left + j * dilation[1];
+          const bool inside = y >= 0 && y < height && x >= 0 && x < width;
+          *patch++ = inside ? line[x] : 0.0f;
+        }
+      }
+    }
+  }
+};
+
+Geometry geometry(const Call &call) {
+  const int64_t *in = call.inputs[kX].dims, *out = call.output->dims;
+  const Value *a = call.attributes;
+  return {in[1],
+          in[2],
+          in[3],
+          out[2],
+          out[3],
+          {a[kKernelShape].ints[0], a[kKernelShape].ints[1]},
+          {a[kStrides].ints[0], a[kStrides].ints[1]},
+          {a[kPads].ints[0], a[kPads].ints[1]},
+          {a[kDilations].ints[0], a[kDilations].ints[1]}};
+}
+
+Status check(const Call &call, const Weights &w, const Geometry &g) {
+  const int64_t patch = g.channels * g.kernel[0] * g.kernel[1];
+  if (patch != w.header.columns)
+    return fail(SMALTI_INVALID,
+                "x: %lld channels x a kernel of %lld x %lld make patches of %lld, the weights have "
+                "%u columns",
+                static_cast<long long>(g.channels), static_cast<long long>(g.kernel[0]),
+                static_cast<long long>(g.kernel[1]), static_cast<long long>(patch),
+                w.header.columns);
+  if (call.attributes[kOutChannels].i != w.header.rows)
+    return fail(SMALTI_CORRUPT, "out_channels is %lld, the weights have %u rows",
+                static_cast<long long>(call.attributes[kOutChannels].i), w.header.rows);
+  if (call.inputs[kBias].data != nullptr)
+    SMALTI_TRY(expect_count("bias", elements(call.inputs[kBias]), w.header.rows));
+  return check_block(call.attributes[kBlock].i, patch);
+}
+
+Status run(const Call &call) {
+  Weights w;
+  SMALTI_TRY(open_weights(call.inputs[kCodes], call.inputs[kScales], call.inputs[kGrid], &w));
+  const Geometry g = geometry(call);
+  SMALTI_TRY(check(call, w, g));
+  const int64_t pixels = g.out_height * g.out_width, image = g.channels * g.height * g.width;
+  const int64_t columns = w.header.columns, channels = w.header.rows;
+  const int block = static_cast<int>(call.attributes[kBlock].i);
+  const uint64_t seed = static_cast<uint64_t>(call.attributes[kSeed].i);
+  const float *from = static_cast<const float *>(call.inputs[kX].data);
+  const float *bias = static_cast<const float *>(call.inputs[kBias].data);
+  float *to = static_cast<float *>(call.output->data);
+
+  const auto fill = [&](int64_t row, float *buffer) -> const float * {
+    g.gather(from + row / pixels * image, row % pixels, buffer);
+    flip_signs(seed, columns, buffer);
+    hadamard_blocks(buffer, columns, block);
+    memset(buffer + columns, 0, (w.padded_columns - columns) * sizeof *buffer);
+    return buffer;
+  };
+  const auto write = [&](int64_t first, int64_t rows, int64_t tile, const float *out) {
+    for (int64_t i = 0; i < kTileRows && tile * kTileRows + i < channels; ++i) {
+      const int64_t channel = tile * kTileRows + i;
+      const float add = bias == nullptr ? 0.0f : bias[channel];
+      for (int64_t row = 0; row < rows; ++row) {
+        const int64_t n = (first + row) / pixels, pixel = (first + row) % pixels;
+        to[(n * channels + channel) * pixels + pixel] = out[row * kTileRows + i] + add;
+      }
+    }
+  };
+  return multiply(w, call.attributes[kStep].f, call.attributes[kInt8].i != 0,
+                  call.output->dims[0] * pixels, call.parallel, fill, write);
+}
+
+}  // namespace
+
+extern const Op VQConv;
+const Op VQConv = {"VQConv",
+                   5,
+                   {{"x", SMALTI_F32},
+                    {"codes", SMALTI_U8},
+                    {"scales", SMALTI_F16},
+                    {"grid", SMALTI_I8},
+                    {"bias", SMALTI_F32, true}},
+                   {"y", SMALTI_F32},
+                   9,
+                   {{"out_channels", Kind::kInt},
+                    {"step", Kind::kFloat},
+                    {"int8", Kind::kInt},
+                    {"block", Kind::kInt},
+                    {"seed", Kind::kInt},
+                    {"kernel_shape", Kind::kInts},
+                    {"strides", Kind::kInts},
+                    {"pads", Kind::kInts},
+                    {"dilations", Kind::kInts}},
+                   shape,
+                   run};
+
+}  // namespace smalti::SMALTI_LEVEL

@@ -1,0 +1,19 @@
+"""What all tests need: the native library, also where smalti runs from its sources."""
+
+import os
+from pathlib import Path
+
+from hypothesis import settings
+from smalti.runtime import native
+
+ROOT = Path(__file__).parents[1]
+
+settings.register_profile("smalti", deadline=None, derandomize=True, print_blob=False)
+settings.load_profile("smalti")
+
+try:
+    native.library_path()
+except native.NativeError:
+    built = ROOT / "build" / "dev" / "libsmalti.so"
+    if built.exists():
+        os.environ.setdefault("SMALTI_LIBRARY", str(built))
