@@ -11,9 +11,8 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
-
-from smalti.export.translate import DOMAIN, OPSET, load_ops, trace
-from smalti.runtime.ops.torch_op import TorchOp
+from smalti.export.translate import OPSET, load_ops, trace
+from smalti.runtime.ops.torch_op import DOMAIN, TorchOp
 
 FALLBACKS = ("fold", "nofold", "none")
 _EXAMPLE_SIZE = 3  # of a dynamic dimension while tracing
@@ -84,8 +83,10 @@ def _dynamic(value: ir.Value) -> dict[int, Any]:
 def _function(node: ir.Node, number: int, fallback: str) -> ir.Function:
     op = load_ops()[node.op_type]
     kinds = op.attributes
-    attributes = {k: kinds[k](v) if kinds[k] in (bool, int, float) else list(v)
-                  for k, v in _attributes(node).items()}
+    attributes = {
+        k: kinds[k](v) if kinds[k] in (bool, int, float) else list(v)
+        for k, v in _attributes(node).items()
+    }
     inputs = [v for v in node.inputs if v is not None]
     program = trace(
         _Reference(op, attributes),
@@ -147,9 +148,7 @@ def _guard(graph: ir.Graph, number: int) -> None:
     x = graph.inputs[0]
     asked = ir.node("Constant", [])
     asked.outputs[0].name = "guard_asked"
-    asked.attributes["value_int"] = ir.RefAttr(
-        "value_int", "signature", ir.AttributeType.INT
-    )
+    asked.attributes["value_int"] = ir.RefAttr("value_int", "signature", ir.AttributeType.INT)
     ours = _named("Constant", [], "guard_ours", value_int=number)
     zero = _named("Constant", [], "guard_zero", value_ints=[0])
     off = _named("Sub", [asked.outputs[0], ours.outputs[0]], "guard_difference")

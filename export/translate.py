@@ -8,11 +8,10 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
+import smalti.runtime.ops
 import torch
 from onnx.defs import OpSchema
 from onnxscript import values
-
-import smalti.runtime.ops
 from smalti.runtime.ops.torch_op import DOMAIN, OPS, TorchOp
 
 OPSET = 21
@@ -82,9 +81,7 @@ def _schema(op: TorchOp) -> OpSchema:
     )
 
 
-def trace(
-    module: torch.nn.Module, args: tuple[Any, ...], **options: Any
-) -> torch.onnx.ONNXProgram:
+def trace(module: torch.nn.Module, args: tuple[Any, ...], **options: Any) -> torch.onnx.ONNXProgram:
     """Run Torch's exporter with smalti's operators and opset."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision every time
     program = torch.onnx.export(

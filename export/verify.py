@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-
 from smalti.runtime.errors import CheckError
 from smalti.runtime.session import Session
 

@@ -10,8 +10,23 @@ from pathlib import Path
 
 # Tests, tools, tables and drawing: no documentation that one would search for an answer.
 SKIPPED = frozenset(
-    "test tests idlelib site-packages lib2to3 turtle turtledemo tkinter pydoc pydoc_data "
-    "ensurepip encodings distutils lib-dynload __pycache__".split()
+    [
+        "test",
+        "tests",
+        "idlelib",
+        "site-packages",
+        "lib2to3",
+        "turtle",
+        "turtledemo",
+        "tkinter",
+        "pydoc",
+        "pydoc_data",
+        "ensurepip",
+        "encodings",
+        "distutils",
+        "lib-dynload",
+        "__pycache__",
+    ]
 )
 SHORTEST, LONGEST = 30, 600  # characters of a paragraph
 Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
 from smalti.quant.layers import VQConv2d, VQEmbedding, VQLinear
 from smalti.quant.plan import Plan
 from smalti.quant.weight import PackedWeight, WeightError, quantize_weight
 from smalti.runtime.format import Format
+from torch import Tensor, nn
 
 Progress = Callable[[str, int, int], None]
 
@@ -61,8 +60,8 @@ def quantize_(
         if progress:
             progress(name, i, len(layers))
         form = chosen.format_of(name)
-        reason = "" if id(layer.weight) in packed else _why_not(layer, form)
-        if reason:
+        reason = _why_not(layer, form)
+        if form is None or reason:
             reports.append(_float_report(name, layer, reason))
             continue
         weight = _pack(name, layer, form, packed)
@@ -73,10 +72,19 @@ def quantize_(
 
 
 def _layers_with_weights(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules that own a matrix, also those that smalti cannot quantize."""
     for name, child in module.named_modules():
-        weight = getattr(child, "weight", None)
-        if isinstance(weight, Tensor) and weight.dim() >= 2:
+        if any(parameter.dim() >= 2 for parameter in child.parameters(recurse=False)):
             yield name, child
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    return next(p for p in layer.parameters(recurse=False) if p.dim() >= 2)
+
+
+def _matrix(layer: nn.Module) -> Tensor:
+    """(rows, columns): a convolution's kernels are rows."""
+    return _weight(layer).flatten(1)
 
 
 def _kind(layer: nn.Module) -> str:
@@ -104,17 +112,11 @@ def _why_not(layer: nn.Module, form: Format | None) -> str:
     return ""
 
 
-def _matrix(layer: nn.Module) -> Tensor:
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return weight.reshape(weight.shape[0], -1)
-
-
 def _pack(
-    name: str, layer: nn.Module, form: Format | None, packed: dict[int, PackedWeight]
+    name: str, layer: nn.Module, form: Format, packed: dict[int, PackedWeight]
 ) -> PackedWeight:
-    key = id(layer.weight)
-    if key not in packed and form is not None:
+    key = id(_weight(layer))
+    if key not in packed:
         try:
             packed[key] = quantize_weight(_matrix(layer), form)
         except WeightError as error:
@@ -138,16 +140,19 @@ def _swap(module: nn.Module, swapped: dict[int, nn.Module]) -> None:
                 setattr(parent, name, swapped[id(child)])
 
 
+def _report(
+    name: str, layer: nn.Module, form: str, size: int, error: float, reason: str
+) -> LayerReport:
+    weight = _weight(layer)
+    bits = 8 * size / weight.numel()
+    kind = type(layer).__name__
+    return LayerReport(name, kind, tuple(weight.shape), form, size, bits, error, reason)
+
+
 def _float_report(name: str, layer: nn.Module, reason: str) -> LayerReport:
-    weight = _matrix(layer)
-    bits = 8.0 * weight.element_size()
-    shape = tuple(layer.weight.shape)  # type: ignore[operator, union-attr]
-    return LayerReport(name, type(layer).__name__, shape, "float", weight.nbytes, bits, 0, reason)
+    return _report(name, layer, "float", _weight(layer).nbytes, 0.0, reason)
 
 
 def _packed_report(name: str, layer: nn.Module, packed: PackedWeight) -> LayerReport:
-    shape = tuple(layer.weight.shape)  # type: ignore[operator, union-attr]
-    bits = 8 * packed.bytes / _matrix(layer).numel()
     form = str(packed.header.format)
-    kind = type(layer).__name__
-    return LayerReport(name, kind, shape, form, packed.bytes, bits, packed.error)
+    return _report(name, layer, form, packed.bytes, packed.error, "")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from smalti.quant.weight import PackedWeight
 from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
 from smalti.runtime.ops.vq_conv.op import vq_conv
 from smalti.runtime.ops.vq_gather.op import vq_gather
 from smalti.runtime.ops.vq_matmul.op import vq_matmul
+from torch import Tensor, nn
 
 
 class _Packed(nn.Module):
@@ -41,11 +40,9 @@ class VQLinear(_Packed):
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., columns) -> (..., rows)."""
         h = self.header
-        x = x.to(torch.float32)
-        if h.block > 1:
-            x = hadamard_transform.call(x, h.block, h.seed)
+        rotated = hadamard_transform.call(x.to(torch.float32), h.block, h.seed)
         return vq_matmul.call(
-            x, self.codes, self.scales, self.grid, self.bias, h.rows, self.step, self.int8
+            rotated, self.codes, self.scales, self.grid, self.bias, h.rows, self.step, self.int8
         )
 
 
@@ -63,9 +60,7 @@ class VQConv2d(_Packed):
         h = self.header
         weight = (x.to(torch.float32), self.codes, self.scales, self.grid, self.bias)
         rounding = (h.rows, self.step, self.int8, h.block, h.seed)
-        return vq_conv.call(
-            *weight, *rounding, self.kernel, self.stride, self.pads, self.dilation
-        )
+        return vq_conv.call(*weight, *rounding, self.kernel, self.stride, self.pads, self.dilation)
 
 
 def _pads(conv: nn.Conv2d) -> list[int]:

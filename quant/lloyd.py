@@ -10,7 +10,6 @@ from math import erf, pi, sqrt
 from pathlib import Path
 
 import numpy as np
-
 from smalti.quant.grids import Grid, Points, is_quadrant_symmetric, nearest
 from smalti.runtime.format import GRIDS
 from smalti.runtime.rotation import split_mix_64
@@ -31,7 +30,8 @@ def normal(seed: int, shape: tuple[int, int]) -> Points:
     """Return standard normal numbers by Box and Muller."""
     count = shape[0] * shape[1]
     radius = np.sqrt(-2 * np.log(uniform(seed, count)))
-    return (radius * np.cos(2 * pi * uniform(seed + 1, count))).reshape(shape)
+    values: Points = radius * np.cos(2 * pi * uniform(seed + 1, count))
+    return values.reshape(shape)
 
 
 def _cdf(x: Points) -> Points:
@@ -39,7 +39,8 @@ def _cdf(x: Points) -> Points:
 
 
 def _pdf(x: Points) -> Points:
-    return np.exp(-x * x / 2) / sqrt(2 * pi)
+    density: Points = np.exp(-x * x / 2) / sqrt(2 * pi)
+    return density
 
 
 def _half_axis() -> tuple[Points, Points]:

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from smalti.runtime.errors import SmaltiError
 from smalti.runtime.format import Format
 
 FLOAT = "float"
 
 
-class PlanError(ValueError):
+class PlanError(SmaltiError, ValueError):
     """A plan that does not fit the module."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,7 @@ class Plan:
         if isinstance(spec, Plan):
             return spec
         patterns = {"*": spec} if isinstance(spec, str) else spec
-        return cls(
-            tuple((p, None if f == FLOAT else Format.parse(f)) for p, f in patterns.items())
-        )
+        return cls(tuple((p, None if f == FLOAT else Format.parse(f)) for p, f in patterns.items()))
 
     def format_of(self, layer: str) -> Format | None:
         """Return the format of a layer, None for float."""

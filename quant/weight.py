@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 import torch
-from torch import Tensor
-
 from smalti.quant.grids import load_grid
 from smalti.quant.rounding import round_nearest
+from smalti.runtime.errors import SmaltiError
 from smalti.runtime.format import Format
 from smalti.runtime.ops.dequantize import dequantize
 from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
 from smalti.runtime.packing import Header, pack_codes, pack_scales
 from smalti.runtime.rotation import block_for
+from torch import Tensor
 
 SEED = 0  # one seed for all layers: activations that several layers share are rotated once
 
 
-class WeightError(ValueError):
+class WeightError(SmaltiError, ValueError):
     """A weight that cannot be quantized."""
 
 
@@ -68,7 +68,7 @@ def quantize_weight(weight: Tensor, form: Format, seed: int = SEED) -> PackedWei
     _check(weight)
     rows, columns = weight.shape
     block = block_for(columns)
-    rotated = hadamard_transform.reference(weight, block, seed) if block > 1 else weight
+    rotated = hadamard_transform.reference(weight, block, seed)
     grid = load_grid(form.grid_name)
     rounded = round_nearest(rotated, grid, form.group or columns)
     unit = _unit(rounded.scales)

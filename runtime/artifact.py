@@ -133,7 +133,8 @@ def _pair(view: memoryview) -> tuple[str, str]:
 
 
 def _model(view: memoryview) -> tuple[memoryview, dict[str, Any]]:
-    graph, manifest = None, {}
+    graph: memoryview | None = None
+    manifest: Any = {}
     for number, value in _only_bytes(view):
         if number == _GRAPH:
             graph = value

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from math import ceil, log2
 
+from smalti.runtime.errors import SmaltiError
+
 TILE_ROWS = 16
 COLUMN_MULTIPLE = 32
 GRIDS = ((1, 16), (2, 16), (2, 64), (2, 256), (4, 256))
@@ -13,8 +15,10 @@ GROUPS = (64, 128, 256, None)
 _NAME = re.compile(r"vq-(\d+)x(\d+)(?:-g(\d+)|-(row))?")
 
 
-class FormatError(ValueError):
+class FormatError(SmaltiError, ValueError):
     """A format name or combination that smalti does not have."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 import smalti.runtime
+from numpy.typing import NDArray
 from smalti.runtime.c_types import DTYPES, Attribute, Tensor, Value, load
+from smalti.runtime.errors import MissingRuntimeError
 
 Array = NDArray[Any]
 Inputs = Mapping[str, Array | None] | Sequence[Array | None]
@@ -25,7 +25,7 @@ _FILE = "libsmalti.so"
 _LINE = re.compile(r"(\w+)\((.*)\) -> (\w+): \w+(?:; (.*))?")
 
 
-class NativeError(RuntimeError):
+class NativeError(MissingRuntimeError, RuntimeError):
     """The native library is missing, does not load, or refused a call; the message says why."""
 
 

@@ -8,7 +8,7 @@ from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
-
+from smalti.runtime.errors import FileError
 from smalti.runtime.format import COLUMN_MULTIPLE, TILE_ROWS, Format
 
 HEADER = struct.Struct("<4sHBBIIIIQ32x")
@@ -16,7 +16,7 @@ MAGIC = b"SMLT"
 VERSION = 1
 
 
-class PackedError(ValueError):
+class PackedError(FileError):
     """Packed bytes that are not what their header says, or no packed bytes at all."""
 
 
@@ -58,7 +58,8 @@ def _planes(registers: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     if bits == 8:
         return registers
     if bits == 4:
-        return registers[:, 0::2] | registers[:, 1::2] << 4
+        low, high = registers[:, 0::2], registers[:, 1::2]
+        return (low | high << 4).astype(np.uint8)
     fourth = registers[:, 3::4]
     shares = [registers[:, j::4] | (fourth >> 2 * j & 3) << 6 for j in range(3)]
     return np.stack(shares, axis=2)

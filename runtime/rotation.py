@@ -15,13 +15,13 @@ _GOOD_POWER = 64  # from here on a power of two rotates as well as a larger orde
 
 
 def block_for(width: int) -> int:
-    """Return the Hadamard order that rotates rows of `width`; 1 means no rotation.
+    """Return the Hadamard order that rotates rows of `width`; 1 leaves only the signs.
 
     The largest power of two that divides the width if that is 64 or more, else the largest order
     of any kind that divides it; at most 1024.
     """
-    powers = [2**k for k in range(11) if width % 2**k == 0]
-    others = [m * 2**k for m in _PALEY for k in range(7) if width % (m * 2**k) == 0]
+    powers: list[int] = [1 << k for k in range(11) if width % (1 << k) == 0]
+    others = [m << k for m in _PALEY for k in range(7) if width % (m << k) == 0]
     if powers[-1] >= _GOOD_POWER:
         return powers[-1]
     return max(o for o in powers + others if o <= MAX_BLOCK)
@@ -72,7 +72,8 @@ def _paley(order: int) -> NDArray[np.float32]:
     conference[1:, 1:] = _character(q)
     off = np.array([[1, 1], [1, -1]], np.float32)
     diagonal = np.array([[1, -1], [-1, -1]], np.float32)
-    return np.kron(conference, off) + np.kron(np.eye(q + 1, dtype=np.float32), diagonal)
+    matrix: NDArray[np.float32] = np.kron(conference, off) + np.kron(np.eye(q + 1), diagonal)
+    return matrix.astype(np.float32)
 
 
 def hadamard_factors(block: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

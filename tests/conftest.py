@@ -3,11 +3,13 @@
 import os
 from pathlib import Path
 
+import torch
 from hypothesis import settings
 from smalti.runtime import native
 
 ROOT = Path(__file__).parents[1]
 
+torch.set_num_threads(1)
 settings.register_profile("smalti", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("smalti")
 

@@ -13,8 +13,8 @@ struct Decoder;
 
 template <>
 struct Decoder<1, 4> {
-  Table<4> table;
-  explicit Decoder(const int8_t *grid) : table(grid, 1, 0) {}
+  Table<4, 0> table;
+  explicit Decoder(const int8_t *grid) : table(grid, 1) {}
   template <class Sink>
   void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
     for (int quad = 0; quad < columns / 4; quad += 2, codes += 64) {
@@ -28,8 +28,9 @@ struct Decoder<1, 4> {
 // Pairs: a register of 64 codes is the even columns' quad, then the odd columns' quad.
 template <int kBits>
 struct Pairs {
-  Table<kBits> even, odd;
-  explicit Pairs(const int8_t *grid) : even(grid, 2, 0), odd(grid, 2, 1) {}
+  Table<kBits, 0> even;
+  Table<kBits, 1> odd;
+  explicit Pairs(const int8_t *grid) : even(grid, 2), odd(grid, 2) {}
   template <class Sink>
   void operator()(int quad, const Bytes &codes, Sink &&sink) const {
     sink(quad, even(codes));

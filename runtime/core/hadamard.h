@@ -46,7 +46,7 @@ inline int paley_order(int64_t block) {
 }
 
 // The quadratic character of a - b in the field of q elements: 0, +1 (a square) or -1.
-inline int character(int a, int b, int q) {
+constexpr int character(int a, int b, int q) {
   if (q == 9) {  // elements x + iy with i^2 = -1, numbered 3x + y; squares have norm 1
     const int x = a / 3 - b / 3, y = a % 3 - b % 3;
     const int norm = (x * x + y * y) % 3;
@@ -59,13 +59,29 @@ inline int character(int a, int b, int q) {
   return difference == 0 ? 0 : -1;
 }
 
-// Entry (i, j) of Paley's second matrix of order m = 2 (q + 1).
-inline int paley(int i, int j, int m) {
-  const int q = m / 2 - 1, a = i / 2, b = j / 2;
-  const int c = a == 0 || b == 0 ? a != b : character(a - 1, b - 1, q);
-  const int lower = i % 2 && j % 2 ? -1 : 1;
-  if (a != b) return c * lower;
-  return i % 2 || j % 2 ? -1 : 1;
+// Paley's second matrix of order kOrder = 2 (q + 1).
+template <int kOrder>
+struct Paley {
+  float at[kOrder * kOrder] = {};
+
+  constexpr Paley() {
+    for (int i = 0; i < kOrder; ++i)
+      for (int j = 0; j < kOrder; ++j) at[i * kOrder + j] = static_cast<float>(entry(i, j));
+  }
+
+  static constexpr int entry(int i, int j) {
+    const int q = kOrder / 2 - 1, a = i / 2, b = j / 2;
+    if (a == b) return i % 2 || j % 2 ? -1 : 1;
+    const int c = a == 0 || b == 0 ? 1 : character(a - 1, b - 1, q);
+    return i % 2 && j % 2 ? -c : c;
+  }
+};
+
+inline const float *paley(int order) {
+  static constexpr Paley<12> p12;
+  static constexpr Paley<20> p20;
+  static constexpr Paley<28> p28;
+  return order == 12 ? p12.at : order == 20 ? p20.at : p28.at;
 }
 
 // One butterfly stage inside eight lanes: (a, b) -> (a + b, a - b) at distance `kDistance`.
@@ -118,13 +134,14 @@ inline void sylvester(float *x, int size) {
 // x viewed as (m, size / m): multiplies from the left by Paley's matrix of order m.
 inline void paley_rows(float *x, int size, int m) {
   const int columns = size / m;
+  const float *signs = paley(m);
   float in[kMaxBlock];
   memcpy(in, x, size * sizeof *x);
   for (int i = 0; i < m; ++i) {
     float *out = x + i * columns;
     memset(out, 0, columns * sizeof *out);
     for (int j = 0; j < m; ++j) {
-      const float sign = static_cast<float>(paley(i, j, m));
+      const float sign = signs[i * m + j];
       for (int k = 0; k < columns; ++k) out[k] += sign * in[j * columns + k];
     }
   }

@@ -74,10 +74,10 @@ class Integers {
     const Activation *x = x_ + row * w_.padded_columns + s * w_.span;
     const SpanScale *scales = scales_ + row * w_.spans() + s;
     Sums sums[kCount];
-    for (int r = 0; r < kCount; ++r) sums[r] = start_sums(scales[r * w_.spans()].sum);
-    each([&](int i, const Quad &quad) {
-      for (int r = 0; r < kCount; ++r)
-        multiply_add(quad, x + r * w_.padded_columns + 4 * i, sums[r]);
+    unrolled<kCount>([&](int r) { sums[r] = start_sums(scales[r * w_.spans()].sum); });
+    const int64_t stride = w_.padded_columns;
+    each([&](int i, const Quad &quad) SMALTI_INLINE_LAMBDA {
+      multiply_add<kCount>(quad, x + 4 * i, stride, sums);
     });
     float tile_scales[kTileRows];
     halves_to_floats(w_.span_scales(tile, s), tile_scales);

@@ -105,6 +105,14 @@ inline Status expect_count(const char *name, int64_t have, int64_t want) {
               static_cast<long long>(have), static_cast<long long>(want));
 }
 
+// Weights rotated another way than the node says would give wrong results without a word.
+inline Status check_rotation(const Header &header, int64_t block, uint64_t seed) {
+  if (block == header.block && seed == header.seed) return Status();
+  return fail(SMALTI_CORRUPT, "block %lld and seed %llu, the header of codes says %u and %llu",
+              static_cast<long long>(block), static_cast<unsigned long long>(seed), header.block,
+              static_cast<unsigned long long>(header.seed));
+}
+
 inline Status open_weights(const Tensor &codes, const Tensor &scales, const Tensor &grid,
                            Weights *w) {
   SMALTI_TRY(read_header(codes, &w->header));

@@ -10,7 +10,7 @@ namespace smalti::SMALTI_LEVEL {
 
 // 16 bits, since pmaddubsw would saturate for full-range weights.
 using Activation = int16_t;
-constexpr int kBlockRows = 3;  // 3 x 4 accumulators + 3 activations + 1 weight fill 16 registers
+constexpr int kBlockRows = 2;  // 8 sums, 2 activations, weight and product: 16 registers hold them
 
 struct Bytes {
   __m256i half[2];  // rows 0-7, rows 8-15
@@ -53,53 +53,54 @@ inline __m256i sixteen(const int8_t *grid, int p, int coordinate, int first) {
   return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i *>(entries)));
 }
 
-// Moves bit `bit` of every byte to its top; the bits below are garbage.
-inline __m256i to_top(__m256i v, int bit) { return _mm256_slli_epi16(v, 7 - bit); }
+// Moves bit kBit of every byte to its top; the bits below are garbage.
+template <int kBit>
+inline __m256i to_top(__m256i v) {
+  return _mm256_slli_epi16(v, 7 - kBit);
+}
 
-template <int kBits>
+template <int kBits, int kCoordinate>
 struct Table;
 
-template <>
-struct Table<4> {
+template <int kCoordinate>
+struct Table<4, kCoordinate> {
   __m256i entries;
-  Table(const int8_t *grid, int p, int coordinate) : entries(sixteen(grid, p, coordinate, 0)) {}
+  Table(const int8_t *grid, int p) : entries(sixteen(grid, p, kCoordinate, 0)) {}
   __m256i look_up(__m256i codes) const { return _mm256_shuffle_epi8(entries, codes); }
   Bytes operator()(const Bytes &v) const { return {{look_up(v.half[0]), look_up(v.half[1])}}; }
 };
 
 // Quadrant-symmetric grids: look the magnitude up, then apply the sign bit of the coordinate.
-inline __m256i with_sign(__m256i magnitude, __m256i codes, int sign_bit) {
-  const __m256i sign = _mm256_or_si256(to_top(codes, sign_bit), _mm256_set1_epi8(1));
+template <int kSignBit>
+inline __m256i with_sign(__m256i magnitude, __m256i codes) {
+  const __m256i sign = _mm256_or_si256(to_top<kSignBit>(codes), _mm256_set1_epi8(1));
   return _mm256_sign_epi8(magnitude, sign);
 }
 
-template <>
-struct Table<6> {
+template <int kCoordinate>
+struct Table<6, kCoordinate> {
   __m256i entries;
-  int sign_bit;
-  Table(const int8_t *grid, int p, int coordinate)
-      : entries(sixteen(grid, p, coordinate, 0)), sign_bit(4 + coordinate) {}
+  Table(const int8_t *grid, int p) : entries(sixteen(grid, p, kCoordinate, 0)) {}
   __m256i look_up(__m256i codes) const {
     const __m256i low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
-    return with_sign(_mm256_shuffle_epi8(entries, low), codes, sign_bit);
+    return with_sign<4 + kCoordinate>(_mm256_shuffle_epi8(entries, low), codes);
   }
   Bytes operator()(const Bytes &v) const { return {{look_up(v.half[0]), look_up(v.half[1])}}; }
 };
 
-template <>
-struct Table<8> {
+template <int kCoordinate>
+struct Table<8, kCoordinate> {
   __m256i quarter[4];
-  int sign_bit;
-  Table(const int8_t *grid, int p, int coordinate) : sign_bit(6 + coordinate) {
-    for (int i = 0; i < 4; ++i) quarter[i] = sixteen(grid, p, coordinate, 16 * i);
+  Table(const int8_t *grid, int p) {
+    for (int i = 0; i < 4; ++i) quarter[i] = sixteen(grid, p, kCoordinate, 16 * i);
   }
   __m256i look_up(__m256i codes) const {
     const __m256i low = _mm256_and_si256(codes, _mm256_set1_epi8(15));
-    const __m256i bit4 = to_top(codes, 4), bit5 = to_top(codes, 5);
+    const __m256i bit4 = to_top<4>(codes), bit5 = to_top<5>(codes);
     const auto pick = [&](int i) { return _mm256_shuffle_epi8(quarter[i], low); };
     const __m256i lower = _mm256_blendv_epi8(pick(0), pick(1), bit4);
     const __m256i upper = _mm256_blendv_epi8(pick(2), pick(3), bit4);
-    return with_sign(_mm256_blendv_epi8(lower, upper, bit5), codes, sign_bit);
+    return with_sign<6 + kCoordinate>(_mm256_blendv_epi8(lower, upper, bit5), codes);
   }
   Bytes operator()(const Bytes &v) const { return {{look_up(v.half[0]), look_up(v.half[1])}}; }
 };
@@ -133,13 +134,24 @@ inline Sums start_sums(int32_t) {
   return {{zero, zero, zero, zero}};
 }
 
-inline void multiply_add(const Quad &w, const Activation *x, Sums &sums) {
-  long long four;
-  memcpy(&four, x, sizeof four);
-  const __m256i xs = _mm256_set1_epi64x(four);
-  for (int i = 0; i < 4; ++i)
-    sums.four_rows[i] =
-        _mm256_add_epi32(sums.four_rows[i], _mm256_madd_epi16(w.four_rows[i], xs));
+template <int kRows>
+SMALTI_INLINE void multiply_add(const Quad &w, const Activation *x, int64_t stride, Sums *sums) {
+  __m256i four[kRows];
+  unrolled<kRows>([&](int r) SMALTI_INLINE_LAMBDA {
+    long long bits;
+    memcpy(&bits, x + r * stride, sizeof bits);
+    four[r] = _mm256_set1_epi64x(bits);
+  });
+  unrolled<4>([&](int i) SMALTI_INLINE_LAMBDA {
+    __m256i weights = w.four_rows[i];
+    asm("" : "+x"(weights));  // else the compiler loads them once a row
+    unrolled<kRows>([&](int r) SMALTI_INLINE_LAMBDA {
+      const __m256i products = _mm256_madd_epi16(weights, four[r]);
+      __m256i sum = _mm256_add_epi32(sums[r].four_rows[i], products);
+      asm("" : "+x"(sum));  // else the compiler computes all products first, and spills
+      sums[r].four_rows[i] = sum;
+    });
+  });
 }
 
 inline void to_floats(const Sums &sums, float *out) {

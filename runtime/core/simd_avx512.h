@@ -41,22 +41,21 @@ inline __m512i sixty_four(const int8_t *grid, int p, int coordinate, int entries
   return _mm512_load_si512(table);
 }
 
-template <int kBits>
+template <int kBits, int kCoordinate>
 struct Table {  // 4 and 6 bits
   __m512i entries;
-  Table(const int8_t *grid, int p, int coordinate)
-      : entries(sixty_four(grid, p, coordinate, 1 << kBits)) {}
+  Table(const int8_t *grid, int p) : entries(sixty_four(grid, p, kCoordinate, 1 << kBits)) {}
   Bytes operator()(const Bytes &codes) const {
     return {_mm512_permutexvar_epi8(codes.v, entries)};
   }
 };
 
-template <>
-struct Table<8> {  // quadrant-symmetric: magnitude, then the coordinate's sign bit
+template <int kCoordinate>
+struct Table<8, kCoordinate> {  // quadrant-symmetric: magnitude, then the coordinate's sign bit
   __m512i entries, sign;
-  Table(const int8_t *grid, int p, int coordinate)
-      : entries(sixty_four(grid, p, coordinate, 64)),
-        sign(_mm512_set1_epi8(static_cast<char>(64 << coordinate))) {}
+  Table(const int8_t *grid, int p)
+      : entries(sixty_four(grid, p, kCoordinate, 64)),
+        sign(_mm512_set1_epi8(static_cast<char>(64 << kCoordinate))) {}
   Bytes operator()(const Bytes &codes) const {
     const __m512i magnitude = _mm512_permutexvar_epi8(codes.v, entries);
     const __mmask64 negative = _mm512_test_epi8_mask(codes.v, sign);
@@ -84,10 +83,13 @@ inline Sums start_sums(int32_t activation_sum) {
   return {_mm512_set1_epi32(-128 * activation_sum)};
 }
 
-inline void multiply_add(const Quad &w, const Activation *x, Sums &sums) {
-  int32_t four;
-  memcpy(&four, x, sizeof four);
-  sums.v = _mm512_dpbusd_epi32(sums.v, w.v, _mm512_set1_epi32(four));
+template <int kRows>
+SMALTI_INLINE void multiply_add(const Quad &w, const Activation *x, int64_t stride, Sums *sums) {
+  unrolled<kRows>([&](int r) SMALTI_INLINE_LAMBDA {
+    int32_t four;
+    memcpy(&four, x + r * stride, sizeof four);
+    sums[r].v = _mm512_dpbusd_epi32(sums[r].v, w.v, _mm512_set1_epi32(four));
+  });
 }
 
 inline void to_floats(const Sums &sums, float *out) {

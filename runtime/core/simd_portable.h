@@ -45,12 +45,12 @@ inline Bytes top_bits(const Bytes &a, const Bytes &b, const Bytes &c) {
 }
 
 // Table of one coordinate of a grid: codes -> int8 weights. Codes may carry garbage above kBits.
-template <int kBits>
+template <int kBits, int kCoordinate>
 struct Table {
   const int8_t *entry;
   int stride, mask;
-  Table(const int8_t *grid, int p, int coordinate)
-      : entry(grid + coordinate), stride(p), mask((1 << kBits) - 1) {}
+  Table(const int8_t *grid, int p)
+      : entry(grid + kCoordinate), stride(p), mask((1 << kBits) - 1) {}
   Bytes operator()(const Bytes &codes) const {
     Bytes out;
     for (int i = 0; i < 64; ++i) out.at[i] = static_cast<uint8_t>(entry[(codes.at[i] & mask) * stride]);
@@ -73,10 +73,11 @@ struct Table4 {
 inline Quad to_quad(const Bytes &weights) { return weights; }
 inline Sums start_sums(int32_t) { return Sums{}; }
 
-inline void multiply_add(const Quad &w, const Activation *x, Sums &sums) {
-  for (int row = 0; row < 16; ++row) {
-    const uint8_t *four = w.at + 4 * row;
-    for (int j = 0; j < 4; ++j) sums.at[row] += static_cast<int8_t>(four[j]) * x[j];
+// sums[r] += w times the four activations at x + r * stride, for kRows rows of activations.
+template <int kRows>
+inline void multiply_add(const Quad &w, const Activation *x, int64_t stride, Sums *sums) {
+  for (int r = 0; r < kRows; ++r, x += stride) {
+    for (int i = 0; i < 64; ++i) sums[r].at[i / 4] += static_cast<int8_t>(w.at[i]) * x[i % 4];
   }
 }
 

@@ -17,4 +17,17 @@ typedef int8_t Chars __attribute__((vector_size(8)));
 inline void load(const float *from, Floats &to) { memcpy(&to, from, sizeof to); }
 inline void store(const Floats &from, float *to) { memcpy(to, &from, sizeof from); }
 
+#define SMALTI_INLINE __attribute__((always_inline)) inline
+#define SMALTI_INLINE_LAMBDA __attribute__((always_inline))
+
+// Calls body(i) for i in [0, kCount) without a loop: arrays of registers that are indexed by i stay
+// in registers, which compilers do not manage for the counters of small loops.
+template <int kCount, int kFirst = 0, class Body>
+SMALTI_INLINE void unrolled(Body &&body) {
+  if constexpr (kFirst < kCount) {
+    body(kFirst);
+    unrolled<kCount, kFirst + 1>(body);
+  }
+}
+
 }  // namespace smalti::SMALTI_LEVEL

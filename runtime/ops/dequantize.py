@@ -4,9 +4,8 @@ The inverse of `smalti.runtime.packing`, which documents the layout.
 """
 
 import torch
-from torch import Tensor
-
 from smalti.runtime.packing import HEADER
+from torch import Tensor
 
 
 def group_width(columns: int, groups: int) -> int:
@@ -69,5 +68,5 @@ def quantize_activations(x: Tensor, groups: int) -> Tensor:
     padded = torch.nn.functional.pad(x, (0, missing)) if missing else x
     grouped = padded.unflatten(-1, (groups, width))
     largest = grouped.abs().amax(-1, keepdim=True).clamp(min=1e-30)
-    rounded = torch.round(grouped * (127.0 / largest)) * (largest / 127.0)
+    rounded: Tensor = torch.round(grouped * (127.0 / largest)) * (largest / 127.0)
     return rounded.flatten(-2, -1)[..., :columns]

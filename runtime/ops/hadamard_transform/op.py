@@ -1,17 +1,17 @@
 """HadamardTransform: the rotation of activations."""
 
 import torch
-from torch import Tensor
-
 from smalti.runtime.ops.torch_op import torch_op
 from smalti.runtime.rotation import hadamard_factors, signs
+from torch import Tensor
 
 
 def hadamard(x: Tensor, block: int) -> Tensor:
     """H x / sqrt(block) for every block along the last axis. Its own inverse."""
     left, right = (torch.from_numpy(f).to(x) for f in hadamard_factors(block))
     blocks = x.unflatten(-1, (x.shape[-1] // block, len(left), len(right)))
-    return (left @ blocks @ right).flatten(-3, -1) * block**-0.5
+    rotated: Tensor = (left @ blocks @ right).flatten(-3, -1)
+    return rotated * block**-0.5
 
 
 def _shape(x: Tensor, block: int, seed: int) -> tuple[int, ...]:

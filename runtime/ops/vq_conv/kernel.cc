@@ -94,7 +94,9 @@ Status check(const Call &call, const Weights &w, const Geometry &g) {
                 static_cast<long long>(call.attributes[kOutChannels].i), w.header.rows);
   if (call.inputs[kBias].data != nullptr)
     SMALTI_TRY(expect_count("bias", elements(call.inputs[kBias]), w.header.rows));
-  return check_block(call.attributes[kBlock].i, patch);
+  const int64_t block = call.attributes[kBlock].i;
+  SMALTI_TRY(check_block(block, patch));
+  return check_rotation(w.header, block, static_cast<uint64_t>(call.attributes[kSeed].i));
 }
 
 Status run(const Call &call) {

@@ -62,7 +62,9 @@ Status check(const Call &call, const Weights &w) {
                   static_cast<long long>(indices[i]), static_cast<long long>(i),
                   w.header.rows - 1);
   }
-  return check_block(call.attributes[kBlock].i, columns);
+  const int64_t block = call.attributes[kBlock].i;
+  SMALTI_TRY(check_block(block, columns));
+  return check_rotation(w.header, block, static_cast<uint64_t>(call.attributes[kSeed].i));
 }
 
 Status run(const Call &call) {

@@ -1,0 +1,42 @@
+# make demo    quantize a real model to 4, 3 and 2 bits, run it, print the table
+# make test    everything that has to hold
+# make grids   recompute the stored grids
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := $(wildcard runtime/*/*.cc runtime/*/*.h runtime/ops/*.inc runtime/ops/*/*.cc)
+PACKAGES := runtime quant export models
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint grids clean
+
+demo: $(VENV)/demo
+	$(BIN)/python -m smalti.models.demo --out build
+
+test: $(VENV)/test lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test build/src
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
+	MYPYPATH=build/src $(BIN)/mypy $(PACKAGES:%=-p smalti.%)
+	PYTHONPATH=build/src $(BIN)/lint-imports --no-cache
+
+grids: $(VENV)/demo
+	$(BIN)/python -m smalti.quant.lloyd quant/tables
+
+$(VENV)/demo $(VENV)/test: $(VENV)/%: pyproject.toml constraints.txt CMakeLists.txt $(NATIVE)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing smalti[$*] into $(VENV); the first time this takes a few minutes" >&2
+	$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+# The folders under their import names, for tools that do not follow editable installs.
+build/src: $(PACKAGES)
+	mkdir -p build/src/smalti
+	for p in $(PACKAGES); do ln -sfn ../../../$$p build/src/smalti/$$p; done
+	@touch build/src
+
+clean:
+	rm -rf build $(VENV)

@@ -1,0 +1,82 @@
+"""Tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from smalti.runtime.artifact import Artifact
+
+if TYPE_CHECKING:
+    from smalti.export.run import Exported
+
+
+def show(table: Table, data: Any, as_json: bool) -> None:
+    """Print a table, or the data behind it as JSON, to stdout."""
+    if as_json:
+        plain = asdict(data) if is_dataclass(data) and not isinstance(data, type) else data
+        print(json.dumps(plain, indent=2))
+    else:
+        console = Console()
+        # A file or a pipe has no width of its own: do not cut the table to 80 columns there.
+        console = console if console.is_terminal else Console(width=160)
+        console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return " x ".join(str(v) for v in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {v}" for k, v in value.items())
+    return "" if value is None else str(value)
+
+
+def rows_table(rows: Sequence[dict[str, Any]], title: str | None = None) -> Table:
+    """One column a key of the first row."""
+    table = Table(title=title, title_justify="left")
+    for key, value in (rows[0] if rows else {}).items():
+        table.add_column(key.replace("_", " "), justify="right" if _numeric(value) else "left")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+_LAYER_COLUMNS = ("name", "kind", "shape", "format", "bytes", "bits_per_weight", "error", "reason")
+
+
+def _layers(layers: Sequence[dict[str, Any]], title: str) -> Table:
+    return rows_table([{key: layer[key] for key in _LAYER_COLUMNS} for layer in layers], title)
+
+
+def export_table(done: Exported) -> Table:
+    """What became of every layer; the file in the title."""
+    worst = max(done.errors, default=0.0)
+    title = (
+        f"{done.path}: {done.file_mb:.2f} MB, {done.bits_per_weight:.2f} bits per weight, "
+        f"off from Torch by {worst:.1e}"
+    )
+    return _layers([asdict(layer) for layer in done.layers], title)
+
+
+def artifact_table(artifact: Artifact) -> Table:
+    """What a file says of itself."""
+    m = artifact.manifest
+    if not m:
+        return rows_table([], f"{artifact.path}: {artifact.bytes / 1e6:.2f} MB, not by smalti")
+    engines = ", ".join(f"{use}: {engine}" for use, engine in m["min_engine"].items())
+    title = (
+        f"{artifact.path}: {artifact.bytes / 1e6:.2f} MB, smalti {m['smalti']}, "
+        f"{artifact.native_nodes} native nodes, fallback {m['fallback']}, "
+        f"needs library {m['min_library']}, {engines}"
+    )
+    return _layers(m["layers"], title)
