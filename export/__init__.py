@@ -1,0 +1,17 @@
+"""Exports modules to files that run, and the command line."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smalti.export.onnx import export_onnx
+
+__all__ = ["export_onnx"]
+
+
+def __getattr__(name: str) -> object:
+    # Torch comes with it, and `smalti --help` should not wait for Torch.
+    if name == "export_onnx":
+        from smalti.export.onnx import export_onnx
+
+        return export_onnx
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -89,7 +89,7 @@ def _function(node: ir.Node, number: int, fallback: str) -> ir.Function:
     }
     inputs = [v for v in node.inputs if v is not None]
     program = trace(
-        _Reference(op, attributes),
+        _Reference(op, attributes).eval(),
         tuple(_example(v) for v in inputs),
         dynamic_shapes=(tuple(_dynamic(v) for v in inputs),),
         input_names=op.inputs[: len(inputs)],

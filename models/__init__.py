@@ -1,0 +1,1 @@
+"""Recipes: real models to quantize, and the demo."""

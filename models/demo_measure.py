@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from smalti.models import minilm
 from smalti.models.minilm import Array, Run
 
 TOP = 10
 CHUNK = 10  # sentences in a row on one engine
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,14 @@ class Latency:
     p90_ms: float
 
 
-def embedded(
-    path: Path, documents: Sequence[str], questions: Sequence[str], advance: Advance
-) -> Embedded:
+def embedded(path: Path, documents: Sequence[str], questions: Sequence[str]) -> Embedded:
     """Run a file over all texts, or read what an earlier run of the same file has left."""
     cache = path.with_suffix(".npz")
     key = _key(path, [*documents, *questions])
     if not cache.is_file() or str(np.load(cache)["key"]) != key:
         draft = cache.with_suffix(".draft.npz")
-        np.savez(draft, key=key, **_embed(path, [*documents, *questions], advance))
+        embeddings, stsb = _embed(path, [*documents, *questions])
+        np.savez(draft, key=key, embeddings=embeddings, stsb=stsb)
         os.replace(draft, cache)
     with np.load(cache) as found:
         both, stsb = found["embeddings"], found["stsb"]
@@ -65,18 +62,11 @@ def _key(path: Path, texts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
 
-def _embed(path: Path, texts: Sequence[str], advance: Advance) -> dict[str, Array]:
+def _embed(path: Path, texts: Sequence[str]) -> tuple[Array, float]:
     from smalti.runtime.session import Session
 
-    session = Session(path, threads=os.cpu_count())
-
-    def run(*arrays: Array) -> list[Array]:
-        advance(len(arrays[0]))
-        return session.run(*arrays)
-
-    embeddings = minilm.encode(run, texts)
-    scores = minilm.evaluate(run)
-    return {"embeddings": embeddings, "stsb": np.array(scores.get("stsb_spearman", np.nan))}
+    run = Session(path, threads=os.cpu_count()).run
+    return minilm.encode(run, texts), minilm.evaluate(run).get("stsb_spearman", np.nan)
 
 
 def mean_cosine(a: Embedded, b: Embedded) -> float:

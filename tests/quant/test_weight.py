@@ -41,8 +41,13 @@ def test_loss_of_4_bits_with_groups(group: str, known: float) -> None:
 
 @pytest.mark.parametrize(
     ("name", "grid_error"),
-    [("1x16", 0.009501), ("2x16", 0.10762), ("2x64", 0.03046), ("2x256", 0.00798)]
-    + [("4x256", 0.0968)],
+    [
+        ("1x16", 0.009501),
+        ("2x16", 0.10762),
+        ("2x64", 0.03046),
+        ("2x256", 0.00798),
+        ("4x256", 0.0968),
+    ],
 )
 def test_one_scale_a_row_loses_what_the_grid_loses(name: str, grid_error: float) -> None:
     found = loss(GAUSSIAN, f"vq-{name}-row")  # the search gains 0.1 to 3.2 %

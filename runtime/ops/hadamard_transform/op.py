@@ -11,7 +11,8 @@ def hadamard(x: Tensor, block: int) -> Tensor:
     left, right = (torch.from_numpy(f).to(x) for f in hadamard_factors(block))
     blocks = x.unflatten(-1, (x.shape[-1] // block, len(left), len(right)))
     rotated: Tensor = (left @ blocks @ right).flatten(-3, -1)
-    return rotated * block**-0.5
+    norm: float = block**-0.5
+    return rotated.mul(norm)
 
 
 def _shape(x: Tensor, block: int, seed: int) -> tuple[int, ...]:
