@@ -132,6 +132,7 @@ def _register(options: Any, artifact: Artifact, wanted: Native) -> int | None:
     if artifact.native_nodes == 0 or wanted == "off":
         return None
     try:
+        _check_library(artifact.manifest.get("min_library", "0"))
         options.register_custom_ops_library(str(native.library_path()))
         return native.kernels_created()
     except Exception as error:  # NativeError, or one of the engine's own
@@ -143,6 +144,16 @@ def _register(options: Any, artifact: Artifact, wanted: Native) -> int | None:
             f"{artifact.path} runs on its slow fallback: {error}", FallbackWarning, stacklevel=4
         )
         return None
+
+
+def _check_library(needed: str) -> None:
+    def numbers(version: str) -> list[int]:
+        return [int(part) for part in version.split(".") if part.isdigit()]
+
+    if numbers(native.version()) < numbers(needed):
+        raise native.NativeError(
+            f"the file needs library {needed}, this is {native.version()}; upgrade smalti"
+        )
 
 
 def _load_error(artifact: Artifact, wanted: Native, message: str) -> SmaltiError:
