@@ -32,8 +32,8 @@ class Grid:
 def is_quadrant_symmetric(p: int, n: int) -> bool:
     """Whether grids of this size are mirrored from their positive quadrant.
 
-    That costs 2 % of distortion, and lets a kernel look 16 or 64 magnitudes up and apply two sign
-    bits instead of searching 64 or 256 entries.
+    That costs 2 to 3 % of distortion, and lets a kernel look 16 or 64 magnitudes up and apply two
+    sign bits instead of searching 64 or 256 entries.
     """
     return p == 2 and n >= 64
 

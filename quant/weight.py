@@ -16,6 +16,7 @@ from smalti.runtime.packing import Header, pack_codes, pack_scales
 from smalti.runtime.rotation import block_for
 from torch import Tensor
 
+_FP16_TOP = 15  # the largest scale, as a power of two: leaves the smallest the most room
 SEED = 0  # one seed for all layers: activations that several layers share are rotated once
 
 
@@ -52,10 +53,10 @@ def _check(weight: Tensor) -> None:
         raise WeightError(f"{count} weights are NaN or infinite; repair the checkpoint")
 
 
-def _unit(scales: Tensor) -> float:
-    """A power of two that brings the largest scale into fp16's middle."""
-    largest = float(scales.max())
-    return 2.0 ** ceil(log2(largest)) if largest > 0 else 1.0
+def _unit(values: Tensor, top: int) -> float:
+    """A power of two; divided by it, the largest magnitude lies in (2^(top - 1), 2^top]."""
+    largest = float(values.abs().max())
+    return 2.0 ** (ceil(log2(largest)) - top) if largest > 0 else 1.0
 
 
 def quantize_weight(weight: Tensor, form: Format, seed: int = SEED) -> PackedWeight:
@@ -68,10 +69,11 @@ def quantize_weight(weight: Tensor, form: Format, seed: int = SEED) -> PackedWei
     _check(weight)
     rows, columns = weight.shape
     block = block_for(columns)
-    rotated = hadamard_transform.reference(weight, block, seed)
+    size = _unit(weight, 0)  # squares of very large or small weights would leave the range
+    rotated = hadamard_transform.reference(weight / size, block, seed)
     grid = load_grid(form.grid_name)
     rounded = round_nearest(rotated, grid, form.group or columns)
-    unit = _unit(rounded.scales)
+    unit = _unit(rounded.scales, _FP16_TOP)
     header = Header(form, rows, columns, block, seed)
     codes = torch.from_numpy(pack_codes(rounded.codes.numpy(), header))
     halves = (rounded.scales / unit).to(torch.float16)
@@ -80,4 +82,4 @@ def quantize_weight(weight: Tensor, form: Format, seed: int = SEED) -> PackedWei
     found = dequantize(codes, scales, entries, rows, columns) * step
     norm = float(rotated.square().sum())
     error = float((found - rotated).square().sum()) / norm if norm > 0 else 0.0
-    return PackedWeight(header, codes, scales, entries, step, error)
+    return PackedWeight(header, codes, scales, entries, step * size, error)

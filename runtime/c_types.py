@@ -84,6 +84,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "smalti_isa": (c_char_p, ()),
     "smalti_set_isa": (c_int32, (c_char_p,)),
     "smalti_kernels_created": (c_int64, ()),
+    "smalti_scratch_allocations": (c_int64, ()),
     "smalti_shape": (c_int32, (*_CALL, c_char_p, c_size_t)),
     "smalti_run": (c_int32, (*_CALL, c_int32, c_char_p, c_size_t)),
     "smalti_signs": (None, (c_uint64, c_int64, POINTER(c_int8))),

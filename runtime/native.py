@@ -151,6 +151,11 @@ def kernels_created() -> int:
     return int(_c().smalti_kernels_created())
 
 
+def scratch_allocations() -> int:
+    """How often operators have had to allocate memory so far; it stands still after warm-up."""
+    return int(_c().smalti_scratch_allocations())
+
+
 def signs(seed: int, count: int) -> NDArray[np.int8]:
     """Return the signs of a rotation; `smalti.runtime.rotation.signs` says which."""
     out = np.empty(count, np.int8)

@@ -9,7 +9,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 from smalti.runtime.errors import FileError
-from smalti.runtime.format import COLUMN_MULTIPLE, TILE_ROWS, Format
+from smalti.runtime.format import COLUMN_MULTIPLE, TILE_ROWS, Format, FormatError
 
 HEADER = struct.Struct("<4sHBBIIIIQ32x")
 MAGIC = b"SMLT"
@@ -50,7 +50,10 @@ class Header:
             raise PackedError("no packed weights (they start with SMLT)")
         if version != VERSION:
             raise PackedError(f"layout version {version}, this smalti reads {VERSION}; update it")
-        return cls(Format(p, 1 << bits, group or None), rows, columns, block, seed)
+        try:
+            return cls(Format(p, 1 << bits, group or None), rows, columns, block, seed)
+        except FormatError as error:
+            raise PackedError(f"damaged header: {error}") from None
 
 
 def _planes(registers: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:

@@ -82,11 +82,15 @@ def hadamard_factors(block: int) -> tuple[NDArray[np.float32], NDArray[np.float3
     Raises:
         ValueError: there is no such matrix here.
     """
-    power = block & -block
+    power = max(block & -block, 1)
     odd = block // power
-    if odd == 1:
-        half = 2 ** ((power.bit_length() - 1) // 2)
-        return _sylvester(half), _sylvester(power // half)
-    if 4 * odd not in _PALEY or power < 4 or block > MAX_BLOCK:
-        raise ValueError(f"{block} is no Hadamard order: a power of two, or 12, 20 or 28 times one")
-    return _paley(4 * odd), _sylvester(power // 4)
+    known = odd == 1 or (4 * odd in _PALEY and power >= 4)
+    if not (known and 1 <= block <= MAX_BLOCK):
+        raise ValueError(
+            f"{block} is no Hadamard order: a power of two, or 12, 20 or 28 times one, "
+            f"up to {MAX_BLOCK}"
+        )
+    if odd > 1:
+        return _paley(4 * odd), _sylvester(power // 4)
+    half = 1 << (power.bit_length() - 1) // 2
+    return _sylvester(half), _sylvester(power // half)

@@ -99,11 +99,16 @@ struct Decoder<4, 8> {
 template <class Body>
 inline void with_decoder(const Weights &w, Body &&body) {
   switch (w.header.p * 10 + w.header.bits) {
-    case 14: return body(Decoder<1, 4>(w.grid));
-    case 24: return body(Decoder<2, 4>(w.grid));
-    case 26: return body(Decoder<2, 6>(w.grid));
-    case 28: return body(Decoder<2, 8>(w.grid));
-    case 48: return body(Decoder<4, 8>(w.grid));
+    case 14:
+      return body(Decoder<1, 4>(w.grid));
+    case 24:
+      return body(Decoder<2, 4>(w.grid));
+    case 26:
+      return body(Decoder<2, 6>(w.grid));
+    case 28:
+      return body(Decoder<2, 8>(w.grid));
+    case 48:
+      return body(Decoder<4, 8>(w.grid));
   }
 }
 

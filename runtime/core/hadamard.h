@@ -88,8 +88,8 @@ inline const float *paley(int order) {
 template <int kDistance>
 inline void stage_in_register(Floats &x) {
   constexpr int d = kDistance;
-  const Floats swapped = __builtin_shufflevector(x, x, 0 ^ d, 1 ^ d, 2 ^ d, 3 ^ d, 4 ^ d, 5 ^ d,
-                                                 6 ^ d, 7 ^ d);
+  const Floats swapped =
+      __builtin_shufflevector(x, x, 0 ^ d, 1 ^ d, 2 ^ d, 3 ^ d, 4 ^ d, 5 ^ d, 6 ^ d, 7 ^ d);
   const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7};
   const Ints negative = (lanes & d) != 0;  // -1 where true
   x = swapped + x * (__builtin_convertvector(negative, Floats) * 2.0f + 1.0f);
@@ -160,10 +160,11 @@ inline void hadamard_blocks(float *x, int64_t count, int block) {
 
 inline Status check_block(int64_t block, int64_t width) {
   if (paley_order(block) != 0 && width % block == 0) return Status();
-  return fail(SMALTI_INVALID,
-              "block %lld is no Hadamard order up to %d that divides the width %lld; use a power of "
-              "two, or 12, 20 or 28 times one",
-              static_cast<long long>(block), kMaxBlock, static_cast<long long>(width));
+  return fail(
+      SMALTI_INVALID,
+      "block %lld is no Hadamard order up to %d that divides the width %lld; use a power of "
+      "two, or 12, 20 or 28 times one",
+      static_cast<long long>(block), kMaxBlock, static_cast<long long>(width));
 }
 
 }  // namespace smalti::SMALTI_LEVEL

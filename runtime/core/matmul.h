@@ -76,9 +76,8 @@ class Integers {
     Sums sums[kCount];
     unrolled<kCount>([&](int r) { sums[r] = start_sums(scales[r * w_.spans()].sum); });
     const int64_t stride = w_.padded_columns;
-    each([&](int i, const Quad &quad) SMALTI_INLINE_LAMBDA {
-      multiply_add<kCount>(quad, x + 4 * i, stride, sums);
-    });
+    each([&](int i, const Quad &quad)
+             SMALTI_INLINE_LAMBDA { multiply_add<kCount>(quad, x + 4 * i, stride, sums); });
     float tile_scales[kTileRows];
     halves_to_floats(w_.span_scales(tile, s), tile_scales);
     for (int r = 0; r < kCount; ++r) {

@@ -107,9 +107,9 @@ struct Level {
 };
 
 extern const int kOpCount;
-const Level *active_level();            // what the hosts run
-int level_count();                      // levels that this CPU can run
-const Level *level(int index);          // portable first, best last
+const Level *active_level();    // what the hosts run
+int level_count();              // levels that this CPU can run
+const Level *level(int index);  // portable first, best last
 bool set_active_level(const char *name);
 
 int64_t kernels_created();

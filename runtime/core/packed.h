@@ -8,23 +8,23 @@
 
 namespace smalti::SMALTI_LEVEL {
 
-constexpr int kTileRows = 16;       // rows that share a tile, one SIMD lane each
-constexpr int kColumnMultiple = 32; // columns are padded to this
+constexpr int kTileRows = 16;        // rows that share a tile, one SIMD lane each
+constexpr int kColumnMultiple = 32;  // columns are padded to this
 constexpr int kHeaderBytes = 64;
-constexpr int kMaxSpan = 256;       // columns that one integer sum covers
+constexpr int kMaxSpan = 256;  // columns that one integer sum covers
 constexpr int64_t kMaxDimension = int64_t{1} << 31;
 
 // The first bytes of every packed tensor, little endian, padded to kHeaderBytes.
 struct Header {
-  char magic[4];      // "SMLT"
-  uint16_t version;   // 1
-  uint8_t p;          // weights per code
-  uint8_t bits;       // bits per code
+  char magic[4];     // "SMLT"
+  uint16_t version;  // 1
+  uint8_t p;         // weights per code
+  uint8_t bits;      // bits per code
   uint32_t rows;
   uint32_t columns;
-  uint32_t group;     // columns per scale; 0: the whole row
-  uint32_t block;     // rotation block, 1: not rotated
-  uint64_t seed;      // of the rotation's signs
+  uint32_t group;  // columns per scale; 0: the whole row
+  uint32_t block;  // rotation block, 1: not rotated
+  uint64_t seed;   // of the rotation's signs
 };
 
 struct Weights {

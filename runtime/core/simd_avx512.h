@@ -45,9 +45,7 @@ template <int kBits, int kCoordinate>
 struct Table {  // 4 and 6 bits
   __m512i entries;
   Table(const int8_t *grid, int p) : entries(sixty_four(grid, p, kCoordinate, 1 << kBits)) {}
-  Bytes operator()(const Bytes &codes) const {
-    return {_mm512_permutexvar_epi8(codes.v, entries)};
-  }
+  Bytes operator()(const Bytes &codes) const { return {_mm512_permutexvar_epi8(codes.v, entries)}; }
 };
 
 template <int kCoordinate>

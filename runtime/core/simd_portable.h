@@ -39,8 +39,7 @@ inline Bytes shift_and_mask(const Bytes &v) {
 // The fourth code of each byte triple: the top two bits of the three planes.
 inline Bytes top_bits(const Bytes &a, const Bytes &b, const Bytes &c) {
   Bytes out;
-  for (int i = 0; i < 64; ++i)
-    out.at[i] = a.at[i] >> 6 | (b.at[i] >> 6) << 2 | (c.at[i] >> 6) << 4;
+  for (int i = 0; i < 64; ++i) out.at[i] = a.at[i] >> 6 | (b.at[i] >> 6) << 2 | (c.at[i] >> 6) << 4;
   return out;
 }
 
@@ -49,11 +48,11 @@ template <int kBits, int kCoordinate>
 struct Table {
   const int8_t *entry;
   int stride, mask;
-  Table(const int8_t *grid, int p)
-      : entry(grid + kCoordinate), stride(p), mask((1 << kBits) - 1) {}
+  Table(const int8_t *grid, int p) : entry(grid + kCoordinate), stride(p), mask((1 << kBits) - 1) {}
   Bytes operator()(const Bytes &codes) const {
     Bytes out;
-    for (int i = 0; i < 64; ++i) out.at[i] = static_cast<uint8_t>(entry[(codes.at[i] & mask) * stride]);
+    for (int i = 0; i < 64; ++i)
+      out.at[i] = static_cast<uint8_t>(entry[(codes.at[i] & mask) * stride]);
     return out;
   }
 };
@@ -65,7 +64,8 @@ struct Table4 {
   template <int kSlot>
   Bytes slot(const Bytes &codes) const {
     Bytes out;
-    for (int row = 0; row < 16; ++row) memcpy(out.at + 4 * row, grid + 4 * codes.at[4 * row + kSlot], 4);
+    for (int row = 0; row < 16; ++row)
+      memcpy(out.at + 4 * row, grid + 4 * codes.at[4 * row + kSlot], 4);
     return out;
   }
 };

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/memory.h"
 #include "hosts/signature.h"
 
 namespace smalti {
@@ -219,6 +220,7 @@ int32_t smalti_set_isa(const char *name) {
 }
 
 int64_t smalti_kernels_created() { return kernels_created(); }
+int64_t smalti_scratch_allocations() { return scratch_allocations(); }
 
 int32_t smalti_shape(const char *op, const smalti_tensor *inputs, int32_t input_count,
                      const smalti_attribute *attributes, int32_t attribute_count,

@@ -18,18 +18,12 @@ extern "C" {
 #define SMALTI_MAX_RANK 8
 
 /* Element types, numbered as ONNX numbers them. */
-enum smalti_type {
-  SMALTI_F32 = 1,
-  SMALTI_U8 = 2,
-  SMALTI_I8 = 3,
-  SMALTI_I64 = 7,
-  SMALTI_F16 = 10
-};
+enum smalti_type { SMALTI_F32 = 1, SMALTI_U8 = 2, SMALTI_I8 = 3, SMALTI_I64 = 7, SMALTI_F16 = 10 };
 
 enum smalti_code {
   SMALTI_OK = 0,
-  SMALTI_INVALID = 1,      /* wrong shape, type, attribute or name */
-  SMALTI_CORRUPT = 2,      /* packed bytes that are not what their header says */
+  SMALTI_INVALID = 1, /* wrong shape, type, attribute or name */
+  SMALTI_CORRUPT = 2, /* packed bytes that are not what their header says */
   SMALTI_OUT_OF_MEMORY = 3
 };
 
@@ -68,6 +62,9 @@ SMALTI_API int32_t smalti_set_isa(const char *name);
 
 /* Kernels that an inference engine has created from this library so far. */
 SMALTI_API int64_t smalti_kernels_created(void);
+/* How often operators have had to allocate scratch memory so far, over all threads. It stands still
+ * once every thread has seen its largest operator. */
+SMALTI_API int64_t smalti_scratch_allocations(void);
 
 /* Sets `output`'s type, rank and dims from the inputs' (data is not read). */
 SMALTI_API int32_t smalti_shape(const char *op, const smalti_tensor *inputs, int32_t input_count,

@@ -67,6 +67,6 @@ def quantize_activations(x: Tensor, groups: int) -> Tensor:
     missing = groups * width - columns
     padded = torch.nn.functional.pad(x, (0, missing)) if missing else x
     grouped = padded.unflatten(-1, (groups, width))
-    largest = grouped.abs().amax(-1, keepdim=True).clamp(min=1e-30)
+    largest = grouped.abs().amax(-1, keepdim=True).clamp(min=3.8e-37)
     rounded: Tensor = torch.round(grouped * (127.0 / largest)) * (largest / 127.0)
     return rounded.flatten(-2, -1)[..., :columns]

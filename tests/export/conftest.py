@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-RECIPE = '''
+RECIPE = """
 import torch
 from torch import nn
 
@@ -33,7 +33,7 @@ def example_inputs():
 
 def dynamic_shapes():
     return ({0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")},)
-'''
+"""
 
 
 @pytest.fixture(scope="session")

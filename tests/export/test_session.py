@@ -7,7 +7,6 @@ import threading
 import numpy as np
 import onnx
 import pytest
-
 from smalti.runtime import FileError, MissingRuntimeError, Session, native
 from smalti.runtime.artifact import open_artifact
 from smalti.runtime.session import FallbackWarning, InputError
@@ -84,7 +83,9 @@ def test_arbitrary_damage_never_gets_further_than_an_error(exported, tmp_path):
             assert "m.onnx" in str(error)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 64, b"no model at all", b"\x0a\xff\xff\xff\xff\x7f"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 64, b"no model at all", b"\x0a\xff\xff\xff\xff\x7f"]
+)
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "x.onnx").write_bytes(content)
     with pytest.raises(FileError, match=r"x\.onnx"):
@@ -141,7 +142,9 @@ def test_packed_weights_are_checked_before_a_kernel_touches_them(exported, tmp_p
 
 def test_wrong_inputs_are_named(exported, tokens):
     session = Session(exported()[0])
-    with pytest.raises(InputError, match=r"'tokens' is int32 \[5, 9\]; pass int64 \[batch, sequence\]"):
+    with pytest.raises(
+        InputError, match=r"'tokens' is int32 \[5, 9\]; pass int64 \[batch, sequence\]"
+    ):
         session.run(tokens.numpy().astype(np.int32))
     with pytest.raises(InputError, match=r"\[5\]; pass"):
         session.run(np.zeros(5, np.int64))
@@ -235,3 +238,14 @@ assert not {"torch", "onnx", "onnx_ir", "onnxruntime", "click", "rich"} & set(sy
 
 def test_the_device_side_imports_neither_torch_nor_onnx():
     subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+
+
+def test_kernels_allocate_nothing_after_warm_up(exported, tokens):
+    for activations in ("float", "int8"):
+        session = Session(exported(activations=activations, fallback="none")[0], threads=2)
+        for _ in range(20):
+            session.run(tokens.numpy())
+        before = native.scratch_allocations()
+        for _ in range(200):
+            session.run(tokens.numpy())
+        assert native.scratch_allocations() == before

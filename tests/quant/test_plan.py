@@ -1,5 +1,4 @@
 import pytest
-
 from smalti.quant.plan import Plan, PlanError
 from smalti.runtime.format import Format, FormatError
 

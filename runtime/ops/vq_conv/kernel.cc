@@ -8,7 +8,15 @@ namespace {
 
 enum Input { kX, kCodes, kScales, kGrid, kBias };
 enum Attributes {
-  kOutChannels, kStep, kInt8, kBlock, kSeed, kKernelShape, kStrides, kPads, kDilations
+  kOutChannels,
+  kStep,
+  kInt8,
+  kBlock,
+  kSeed,
+  kKernelShape,
+  kStrides,
+  kPads,
+  kDilations
 };
 
 int64_t extent(int64_t in, const Value *a, int axis) {
@@ -44,7 +52,7 @@ Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
 }
 
 struct Geometry {
-  int64_t channels, height, width;          // input
+  int64_t channels, height, width;  // input
   int64_t out_height, out_width;
   int64_t kernel[2], stride[2], pad[2], dilation[2];
 

@@ -41,8 +41,7 @@ void decode_row(const Weights &w, int64_t index, float step, float *to) {
   const int64_t tile = index / kTileRows, lane = index % kTileRows;
   const Lane codes = {w.codes + tile * w.tile_bytes + 4 * lane, w.header.bits};
   for (int64_t column = 0; column < w.padded_columns; column += 4 * p) {
-    const float scale =
-        half_to_float(w.span_scales(tile, column / w.span)[lane]) * step;
+    const float scale = half_to_float(w.span_scales(tile, column / w.span)[lane]) * step;
     for (int slot = 0; slot < 4; ++slot) {
       const int8_t *entry = w.grid + codes.code(column / (4 * p), slot) * p;
       for (int i = 0; i < p; ++i) to[column + slot * p + i] = static_cast<float>(entry[i]) * scale;
@@ -59,8 +58,7 @@ Status check(const Call &call, const Weights &w) {
   for (int64_t i = 0; i < elements(call.inputs[kIndices]); ++i) {
     if (indices[i] < 0 || indices[i] >= w.header.rows)
       return fail(SMALTI_INVALID, "indices: %lld at position %lld is outside 0 .. %u",
-                  static_cast<long long>(indices[i]), static_cast<long long>(i),
-                  w.header.rows - 1);
+                  static_cast<long long>(indices[i]), static_cast<long long>(i), w.header.rows - 1);
   }
   const int64_t block = call.attributes[kBlock].i;
   SMALTI_TRY(check_block(block, columns));
@@ -92,19 +90,14 @@ Status run(const Call &call) {
 }  // namespace
 
 extern const Op VQGather;
-const Op VQGather = {"VQGather",
-                     4,
-                     {{"indices", SMALTI_I64},
-                      {"codes", SMALTI_U8},
-                      {"scales", SMALTI_F16},
-                      {"grid", SMALTI_I8}},
-                     {"y", SMALTI_F32},
-                     4,
-                     {{"columns", Kind::kInt},
-                      {"step", Kind::kFloat},
-                      {"block", Kind::kInt},
-                      {"seed", Kind::kInt}},
-                     shape,
-                     run};
+const Op VQGather = {
+    "VQGather",
+    4,
+    {{"indices", SMALTI_I64}, {"codes", SMALTI_U8}, {"scales", SMALTI_F16}, {"grid", SMALTI_I8}},
+    {"y", SMALTI_F32},
+    4,
+    {{"columns", Kind::kInt}, {"step", Kind::kFloat}, {"block", Kind::kInt}, {"seed", Kind::kInt}},
+    shape,
+    run};
 
 }  // namespace smalti::SMALTI_LEVEL

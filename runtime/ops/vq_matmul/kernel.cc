@@ -46,25 +46,24 @@ Status run(const Call &call) {
         y[i] = out[row * kTileRows + i] + (add == nullptr ? 0.0f : add[feature + i]);
     }
   };
-  return multiply(w, call.attributes[kStep].f, call.attributes[kInt8].i != 0,
-                  elements(x) / columns, call.parallel, fill, write);
+  return multiply(w, call.attributes[kStep].f, call.attributes[kInt8].i != 0, elements(x) / columns,
+                  call.parallel, fill, write);
 }
 
 }  // namespace
 
 extern const Op VQMatMul;
-const Op VQMatMul = {
-    "VQMatMul",
-    5,
-    {{"x", SMALTI_F32},
-     {"codes", SMALTI_U8},
-     {"scales", SMALTI_F16},
-     {"grid", SMALTI_I8},
-     {"bias", SMALTI_F32, true}},
-    {"y", SMALTI_F32},
-    3,
-    {{"out_features", Kind::kInt}, {"step", Kind::kFloat}, {"int8", Kind::kInt}},
-    shape,
-    run};
+const Op VQMatMul = {"VQMatMul",
+                     5,
+                     {{"x", SMALTI_F32},
+                      {"codes", SMALTI_U8},
+                      {"scales", SMALTI_F16},
+                      {"grid", SMALTI_I8},
+                      {"bias", SMALTI_F32, true}},
+                     {"y", SMALTI_F32},
+                     3,
+                     {{"out_features", Kind::kInt}, {"step", Kind::kFloat}, {"int8", Kind::kInt}},
+                     shape,
+                     run};
 
 }  // namespace smalti::SMALTI_LEVEL
