@@ -31,33 +31,32 @@ inline float largest_magnitude(const float *x, int64_t count) {
 }
 
 // Rounds to the nearest integer, ties to even, by the addition that leaves no fraction bits.
-inline int32_t quantize_eight(const float *from, float inverse, int p, Activation *to) {
+inline void quantize_eight(const float *from, float inverse, int p, Activation *to, Ints &sums) {
+  const float magic = 0x1.8p23f;
   Floats x;
   load(from, x);
-  const Floats magic = {0x1.8p23f, 0x1.8p23f, 0x1.8p23f, 0x1.8p23f,
-                        0x1.8p23f, 0x1.8p23f, 0x1.8p23f, 0x1.8p23f};
   x = (x * inverse + magic) - magic;
   order_for(p, x);
   const Ints rounded = __builtin_convertvector(x, Ints);
-  int32_t sum = 0;
-  for (int i = 0; i < kLanes; ++i) {
-    to[i] = static_cast<Activation>(rounded[i]);
-    sum += rounded[i];
-  }
-  return sum;
+  sums += rounded;
+  typedef Activation Eight __attribute__((vector_size(kLanes * sizeof(Activation))));
+  const Eight narrow = __builtin_convertvector(rounded, Eight);
+  memcpy(to, &narrow, sizeof narrow);
 }
 
 inline SpanScale quantize_span(const float *x, int count, int p, float largest, Activation *to) {
   const bool finite = largest <= __FLT_MAX__;
   const float inverse = 127.0f / largest;
   SpanScale out = {finite ? largest / 127.0f : __builtin_nanf(""), 0};
+  Ints sums = {};
   for (int i = 0; i < count; i += kLanes) {
     if (finite && inverse <= __FLT_MAX__) {
-      out.sum += quantize_eight(x + i, inverse, p, to + i);
+      quantize_eight(x + i, inverse, p, to + i, sums);
     } else {  // nothing to tell apart: all zero, vanishing, or not finite
       memset(to + i, 0, kLanes * sizeof *to);
     }
   }
+  for (int lane = 0; lane < kLanes; ++lane) out.sum += sums[lane];
   return out;
 }
 

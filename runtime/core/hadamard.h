@@ -22,16 +22,25 @@ inline uint64_t split_mix_64(uint64_t seed, uint64_t index) {
   return z ^ (z >> 31);
 }
 
+// Flips eight lanes whose bit of `bits` is set, lane 0 for the lowest.
+inline void flip_lanes(int32_t bits, float *x) {
+  const Ints to_sign = {INT32_MIN, 1 << 30, 1 << 29, 1 << 28, 1 << 27, 1 << 26, 1 << 25, 1 << 24};
+  Ints lanes;
+  memcpy(&lanes, x, sizeof lanes);
+  lanes ^= (bits * to_sign) & INT32_MIN;
+  memcpy(x, &lanes, sizeof lanes);
+}
+
 inline void flip_signs(uint64_t seed, int64_t count, float *x) {
-  for (int64_t base = 0; base < count; base += 64) {
-    const uint64_t word = split_mix_64(seed, base / 64);
-    const int64_t n = count - base < 64 ? count - base : 64;
-    for (int64_t i = 0; i < n; ++i) {
-      uint32_t bits;
-      memcpy(&bits, x + base + i, sizeof bits);
-      bits ^= static_cast<uint32_t>(word >> i & 1) << 31;
-      memcpy(x + base + i, &bits, sizeof bits);
-    }
+  uint64_t word = 0;
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes, word >>= kLanes) {
+    if (i % 64 == 0) word = split_mix_64(seed, i / 64);
+    flip_lanes(static_cast<int32_t>(word & 255), x + i);
+  }
+  for (; i < count; ++i, word >>= 1) {
+    if (i % 64 == 0) word = split_mix_64(seed, i / 64);
+    if (word & 1) x[i] = -x[i];
   }
 }
 
@@ -95,9 +104,9 @@ inline void stage_in_register(Floats &x) {
   x = swapped + x * (__builtin_convertvector(negative, Floats) * 2.0f + 1.0f);
 }
 
-inline void stage(float *x, int size, int distance) {
-  for (int base = 0; base < size; base += 2 * distance) {
-    for (int i = base; i < base + distance; ++i) {
+inline void stage(float *x, int64_t count, int distance) {
+  for (int64_t base = 0; base < count; base += 2 * distance) {
+    for (int64_t i = base; i < base + distance; ++i) {
       const float a = x[i], b = x[i + distance];
       x[i] = a + b;
       x[i + distance] = a - b;
@@ -105,57 +114,69 @@ inline void stage(float *x, int size, int distance) {
   }
 }
 
-inline void sylvester(float *x, int size) {
-  if (size < kLanes) {
-    for (int distance = 1; distance < size; distance *= 2) stage(x, size, distance);
-    return;
+inline void stage_of_lanes(float *x, int64_t count, int distance) {
+  for (int64_t base = 0; base < count; base += 2 * distance) {
+    for (int64_t i = base; i < base + distance; i += kLanes) {
+      Floats a, b;
+      load(x + i, a);
+      load(x + i + distance, b);
+      store(a + b, x + i);
+      store(a - b, x + i + distance);
+    }
   }
-  for (int i = 0; i < size; i += kLanes) {
+}
+
+// Sylvester's matrix of order `power` on every run of that many values.
+inline void sylvester(float *x, int64_t count, int power) {
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
     Floats lanes;
     load(x + i, lanes);
-    stage_in_register<1>(lanes);
-    stage_in_register<2>(lanes);
-    stage_in_register<4>(lanes);
+    if (power > 1) stage_in_register<1>(lanes);
+    if (power > 2) stage_in_register<2>(lanes);
+    if (power > 4) stage_in_register<4>(lanes);
     store(lanes, x + i);
   }
-  for (int distance = kLanes; distance < size; distance *= 2) {
-    for (int base = 0; base < size; base += 2 * distance) {
-      for (int i = base; i < base + distance; i += kLanes) {
-        Floats a, b;
-        load(x + i, a);
-        load(x + i + distance, b);
-        store(a + b, x + i);
-        store(a - b, x + i + distance);
-      }
-    }
+  for (int distance = 1; i < count && distance < power; distance *= 2)
+    stage(x + i, count - i, distance);
+  for (int distance = kLanes; distance < power; distance *= 2)
+    stage_of_lanes(x, count, distance);
+}
+
+// out (m, kColumns) = Paley's matrix of order m times in (m, stride), for kColumns columns of it.
+template <int kColumns>
+inline void paley_columns(const float *in, int m, int stride, float *out) {
+  const float *signs = paley(m);
+  for (int i = 0; i < m; ++i) {
+    float sums[kColumns] = {};
+    for (int j = 0; j < m; ++j)
+      for (int k = 0; k < kColumns; ++k) sums[k] += signs[i * m + j] * in[j * stride + k];
+    memcpy(out + i * stride, sums, sizeof sums);
   }
 }
 
 // x viewed as (m, size / m): multiplies from the left by Paley's matrix of order m.
 inline void paley_rows(float *x, int size, int m) {
   const int columns = size / m;
-  const float *signs = paley(m);
   float in[kMaxBlock];
   memcpy(in, x, size * sizeof *x);
-  for (int i = 0; i < m; ++i) {
-    float *out = x + i * columns;
-    memset(out, 0, columns * sizeof *out);
-    for (int j = 0; j < m; ++j) {
-      const float sign = signs[i * m + j];
-      for (int k = 0; k < columns; ++k) out[k] += sign * in[j * columns + k];
-    }
+  switch (columns) {
+    case 1: return paley_columns<1>(in, m, columns, x);
+    case 2: return paley_columns<2>(in, m, columns, x);
+    case 4: return paley_columns<4>(in, m, columns, x);
   }
+  for (int k = 0; k < columns; k += kLanes) paley_columns<kLanes>(in + k, m, columns, x + k);
 }
 
 // In place, orthonormal, every block of `block` values of x (count is a multiple of block).
 inline void hadamard_blocks(float *x, int64_t count, int block) {
+  if (block == 1) return;
   const int m = paley_order(block);
+  const int64_t chunk = block % kLanes == 0 ? block : count;  // stays in cache, if lanes fit
+  for (int64_t base = 0; base < count; base += chunk) sylvester(x + base, chunk, block / m);
+  for (int64_t base = 0; base < count && m > 1; base += block) paley_rows(x + base, block, m);
   const float norm = 1.0f / sqrtf(static_cast<float>(block));
-  for (int64_t base = 0; base < count; base += block) {
-    for (int i = 0; i < m; ++i) sylvester(x + base + i * (block / m), block / m);
-    if (m > 1) paley_rows(x + base, block, m);
-    for (int i = 0; i < block; ++i) x[base + i] *= norm;
-  }
+  for (int64_t i = 0; i < count; ++i) x[i] *= norm;
 }
 
 inline Status check_block(int64_t block, int64_t width) {

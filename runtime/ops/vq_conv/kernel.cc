@@ -63,13 +63,23 @@ struct Geometry {
     for (int64_t c = 0; c < channels; ++c) {
       for (int64_t i = 0; i < kernel[0]; ++i) {
         const int64_t y = top + i * dilation[0];
-        const float *line = image + (c * height + y) * width;
-        for (int64_t j = 0; j < kernel[1]; ++j) {
-          const int64_t x = left + j * dilation[1];
-          const bool inside = y >= 0 && y < height && x >= 0 && x < width;
-          *patch++ = inside ? line[x] : 0.0f;
-        }
+        const float *line = y >= 0 && y < height ? image + (c * height + y) * width : nullptr;
+        gather_line(line, left, patch);
+        patch += kernel[1];
       }
+    }
+  }
+
+  // One line of a kernel's taps; a line of nullptr is padding.
+  void gather_line(const float *line, int64_t left, float *taps) const {
+    const int64_t right = left + (kernel[1] - 1) * dilation[1];
+    if (line != nullptr && left >= 0 && right < width) {
+      for (int64_t j = 0; j < kernel[1]; ++j) taps[j] = line[left + j * dilation[1]];
+      return;
+    }
+    for (int64_t j = 0; j < kernel[1]; ++j) {
+      const int64_t x = left + j * dilation[1];
+      taps[j] = line != nullptr && x >= 0 && x < width ? line[x] : 0.0f;
     }
   }
 };
@@ -127,14 +137,18 @@ Status run(const Call &call) {
     memset(buffer + columns, 0, (w.padded_columns - columns) * sizeof *buffer);
     return buffer;
   };
+  // Rows of one tile are pixels, maybe of several images; out is (rows, 16).
   const auto write = [&](int64_t first, int64_t rows, int64_t tile, const float *out) {
-    for (int64_t i = 0; i < kTileRows && tile * kTileRows + i < channels; ++i) {
-      const int64_t channel = tile * kTileRows + i;
-      const float add = bias == nullptr ? 0.0f : bias[channel];
-      for (int64_t row = 0; row < rows; ++row) {
-        const int64_t n = (first + row) / pixels, pixel = (first + row) % pixels;
-        to[(n * channels + channel) * pixels + pixel] = out[row * kTileRows + i] + add;
+    for (int64_t row = 0; row < rows;) {
+      const int64_t n = (first + row) / pixels, pixel = (first + row) % pixels;
+      const int64_t left = pixels - pixel, count = left < rows - row ? left : rows - row;
+      for (int64_t i = 0; i < kTileRows && tile * kTileRows + i < channels; ++i) {
+        const int64_t channel = tile * kTileRows + i;
+        const float add = bias == nullptr ? 0.0f : bias[channel];
+        float *y = to + (n * channels + channel) * pixels + pixel;
+        for (int64_t k = 0; k < count; ++k) y[k] = out[(row + k) * kTileRows + i] + add;
       }
+      row += count;
     }
   };
   return multiply(w, call.attributes[kStep].f, call.attributes[kInt8].i != 0,
