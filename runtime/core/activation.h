@@ -63,7 +63,7 @@ inline SpanScale quantize_span(const float *x, int count, int p, float largest, 
 // One row: x (padded_columns), zero beyond the columns -> to, scales (spans).
 inline void quantize_row(const float *x, const Weights &w, Activation *to, SpanScale *scales) {
   const float whole_row = w.header.group == 0 ? largest_magnitude(x, w.padded_columns) : 0;
-  for (int64_t s = 0; s < w.spans(); ++s) {
+  for (int64_t s = 0; s < w.spans; ++s) {
     const int64_t start = s * w.span;
     const int count = w.span_columns(s);
     const float largest = w.header.group == 0 ? whole_row : largest_magnitude(x + start, count);

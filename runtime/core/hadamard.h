@@ -126,21 +126,43 @@ inline void stage_of_lanes(float *x, int64_t count, int distance) {
   }
 }
 
-// Sylvester's matrix of order `power` on every run of that many values.
-inline void sylvester(float *x, int64_t count, int power) {
+// The stages at `distance` and twice that, in one pass over memory.
+inline void two_stages_of_lanes(float *x, int64_t count, int distance) {
+  const int d = distance;
+  for (int64_t base = 0; base < count; base += 4 * d) {
+    for (int64_t i = base; i < base + d; i += kLanes) {
+      Floats a, b, c, e;
+      load(x + i, a);
+      load(x + i + d, b);
+      load(x + i + 2 * d, c);
+      load(x + i + 3 * d, e);
+      const Floats ab = a + b, ce = c + e, a_b = a - b, c_e = c - e;
+      store(ab + ce, x + i);
+      store(a_b + c_e, x + i + d);
+      store(ab - ce, x + i + 2 * d);
+      store(a_b - c_e, x + i + 3 * d);
+    }
+  }
+}
+
+// norm times Sylvester's matrix of order `power`, on every run of that many values.
+inline void sylvester(float *x, int64_t count, int power, float norm) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     Floats lanes;
     load(x + i, lanes);
+    lanes *= norm;
     if (power > 1) stage_in_register<1>(lanes);
     if (power > 2) stage_in_register<2>(lanes);
     if (power > 4) stage_in_register<4>(lanes);
     store(lanes, x + i);
   }
+  for (int64_t k = i; k < count; ++k) x[k] *= norm;
   for (int distance = 1; i < count && distance < power; distance *= 2)
     stage(x + i, count - i, distance);
-  for (int distance = kLanes; distance < power; distance *= 2)
-    stage_of_lanes(x, count, distance);
+  int distance = kLanes;
+  for (; 2 * distance < power; distance *= 4) two_stages_of_lanes(x, count, distance);
+  if (distance < power) stage_of_lanes(x, count, distance);
 }
 
 // out (m, kColumns) = Paley's matrix of order m times in (m, stride), for kColumns columns of it.
@@ -161,9 +183,12 @@ inline void paley_rows(float *x, int size, int m) {
   float in[kMaxBlock];
   memcpy(in, x, size * sizeof *x);
   switch (columns) {
-    case 1: return paley_columns<1>(in, m, columns, x);
-    case 2: return paley_columns<2>(in, m, columns, x);
-    case 4: return paley_columns<4>(in, m, columns, x);
+    case 1:
+      return paley_columns<1>(in, m, columns, x);
+    case 2:
+      return paley_columns<2>(in, m, columns, x);
+    case 4:
+      return paley_columns<4>(in, m, columns, x);
   }
   for (int k = 0; k < columns; k += kLanes) paley_columns<kLanes>(in + k, m, columns, x + k);
 }
@@ -172,11 +197,10 @@ inline void paley_rows(float *x, int size, int m) {
 inline void hadamard_blocks(float *x, int64_t count, int block) {
   if (block == 1) return;
   const int m = paley_order(block);
-  const int64_t chunk = block % kLanes == 0 ? block : count;  // stays in cache, if lanes fit
-  for (int64_t base = 0; base < count; base += chunk) sylvester(x + base, chunk, block / m);
-  for (int64_t base = 0; base < count && m > 1; base += block) paley_rows(x + base, block, m);
   const float norm = 1.0f / sqrtf(static_cast<float>(block));
-  for (int64_t i = 0; i < count; ++i) x[i] *= norm;
+  const int64_t chunk = block % kLanes == 0 ? block : count;  // stays in cache, if lanes fit
+  for (int64_t base = 0; base < count; base += chunk) sylvester(x + base, chunk, block / m, norm);
+  for (int64_t base = 0; base < count && m > 1; base += block) paley_rows(x + base, block, m);
 }
 
 inline Status check_block(int64_t block, int64_t width) {

@@ -33,17 +33,17 @@ inline void in_ranges(const Parallel &parallel, int64_t count, int64_t work_each
 class Integers {
  public:
   static int64_t row_bytes(const Weights &w) {
-    return w.padded_columns * sizeof(Activation) + w.spans() * sizeof(SpanScale);
+    return w.padded_columns * sizeof(Activation) + w.spans * sizeof(SpanScale);
   }
 
   Integers(const Weights &w, float step, void *memory, int64_t rows)
       : w_(w),
         step_(step),
         scales_(static_cast<SpanScale *>(memory)),
-        x_(reinterpret_cast<Activation *>(scales_ + rows * w.spans())) {}
+        x_(reinterpret_cast<Activation *>(scales_ + rows * w.spans)) {}
 
   void prepare(int64_t row, const float *x) const {
-    quantize_row(x, w_, x_ + row * w_.padded_columns, scales_ + row * w_.spans());
+    quantize_row(x, w_, x_ + row * w_.padded_columns, scales_ + row * w_.spans);
   }
 
   // out (rows, 16) += span s of a tile times all rows.
@@ -51,8 +51,10 @@ class Integers {
   void meet(const D &decode, int64_t tile, int64_t s, int64_t rows, float *out) const {
     const int columns = w_.span_columns(s);
     const uint8_t *codes = w_.span_codes(tile, s);
+    float scales[kTileRows];
+    halves_to_floats(w_.span_scales(tile, s), scales);
     if (rows == 1) {  // straight from the codes
-      meet_rows<1>(tile, s, 0, out, [&](auto &&use) {
+      meet_rows<1>(s, 0, scales, out, [&](auto &&use) {
         decode(codes, columns, [&](int i, const Bytes &bytes) { use(i, to_quad(bytes)); });
       });
       return;
@@ -64,29 +66,25 @@ class Integers {
     };
     int64_t row = 0;
     for (; row + kBlockRows <= rows; row += kBlockRows)
-      meet_rows<kBlockRows>(tile, s, row, out, each_quad);
-    for (; row < rows; ++row) meet_rows<1>(tile, s, row, out, each_quad);
+      meet_rows<kBlockRows>(s, row, scales, out, each_quad);
+    for (; row < rows; ++row) meet_rows<1>(s, row, scales, out, each_quad);
   }
 
  private:
   template <int kCount, class EachQuad>
-  void meet_rows(int64_t tile, int64_t s, int64_t row, float *out, const EachQuad &each) const {
-    const Activation *x = x_ + row * w_.padded_columns + s * w_.span;
-    const SpanScale *scales = scales_ + row * w_.spans() + s;
-    Sums sums[kCount];
-    unrolled<kCount>([&](int r) { sums[r] = start_sums(scales[r * w_.spans()].sum); });
+  void meet_rows(int64_t s, int64_t row, const float *scales, float *out,
+                 const EachQuad &each) const {
     const int64_t stride = w_.padded_columns;
+    const Activation *x = x_ + row * stride + s * w_.span;
+    const SpanScale *activations = scales_ + row * w_.spans + s;
+    Sums sums[kCount];
+    unrolled<kCount>([&](int r) { sums[r] = start_sums(activations[r * w_.spans].sum); });
     each([&](int i, const Quad &quad)
              SMALTI_INLINE_LAMBDA { multiply_add<kCount>(quad, x + 4 * i, stride, sums); });
-    float tile_scales[kTileRows];
-    halves_to_floats(w_.span_scales(tile, s), tile_scales);
-    for (int r = 0; r < kCount; ++r) {
-      const float scale = scales[r * w_.spans()].scale * step_;
-      float values[kTileRows];
-      to_floats(sums[r], values);
-      for (int i = 0; i < kTileRows; ++i)
-        out[(row + r) * kTileRows + i] += values[i] * tile_scales[i] * scale;
-    }
+    unrolled<kCount>([&](int r) SMALTI_INLINE_LAMBDA {
+      add_scaled(sums[r], scales, activations[r * w_.spans].scale * step_,
+                 out + (row + r) * kTileRows);
+    });
   }
 
   const Weights &w_;
@@ -157,7 +155,7 @@ inline Status multiply_chunk(const Weights &w, float step, int64_t first, int64_
                 for (int64_t tile = begin; tile < end; ++tile) {
                   alignas(64) float out[kMaxRows * kTileRows];
                   memset(out, 0, rows * kTileRows * sizeof *out);
-                  for (int64_t s = 0; s < w.spans(); ++s) mode.meet(decode, tile, s, rows, out);
+                  for (int64_t s = 0; s < w.spans; ++s) mode.meet(decode, tile, s, rows, out);
                   write(first, rows, tile, out);
                 }
               });

@@ -29,13 +29,12 @@ struct Header {
 
 struct Weights {
   Header header;
-  int64_t tiles, groups, padded_columns, tile_bytes;
+  int64_t tiles, groups, spans, padded_columns, tile_bytes;
   int span;                // columns per integer sum
   const uint8_t *codes;    // (tiles, tile_bytes)
   const uint16_t *scales;  // fp16 (tiles, groups, kTileRows)
   const int8_t *grid;      // (2^bits, p)
 
-  int64_t spans() const { return (padded_columns + span - 1) / span; }
   int span_columns(int64_t s) const {
     const int64_t left = padded_columns - s * span;
     return static_cast<int>(left < span ? left : span);
@@ -121,6 +120,7 @@ inline Status open_weights(const Tensor &codes, const Tensor &scales, const Tens
   w->padded_columns = round_up(h.columns, kColumnMultiple);
   w->groups = h.group == 0 ? 1 : round_up(h.columns, h.group) / h.group;
   w->span = h.group == 0 ? kMaxSpan : static_cast<int>(h.group);
+  w->spans = (w->padded_columns + w->span - 1) / w->span;
   w->tile_bytes = w->padded_columns / h.p * h.bits * kTileRows / 8;
   w->codes = static_cast<const uint8_t *>(codes.data) + kHeaderBytes;
   w->scales = static_cast<const uint16_t *>(scales.data);

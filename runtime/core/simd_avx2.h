@@ -154,12 +154,14 @@ SMALTI_INLINE void multiply_add(const Quad &w, const Activation *x, int64_t stri
   });
 }
 
-inline void to_floats(const Sums &sums, float *out) {
-  for (int i = 0; i < 2; ++i) {
+SMALTI_INLINE void add_scaled(const Sums &sums, const float *scales, float scale, float *out) {
+  unrolled<2>([&](int i) SMALTI_INLINE_LAMBDA {
     const __m256i pairs = _mm256_hadd_epi32(sums.four_rows[2 * i], sums.four_rows[2 * i + 1]);
-    const __m256i rows = _mm256_permute4x64_epi64(pairs, 0xD8);
-    _mm256_storeu_ps(out + 8 * i, _mm256_cvtepi32_ps(rows));
-  }
+    const __m256 rows = _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(pairs, 0xD8));
+    const __m256 scaled =
+        _mm256_mul_ps(_mm256_mul_ps(rows, _mm256_loadu_ps(scales + 8 * i)), _mm256_set1_ps(scale));
+    _mm256_storeu_ps(out + 8 * i, _mm256_add_ps(_mm256_loadu_ps(out + 8 * i), scaled));
+  });
 }
 
 inline void quad_to_floats(const Quad &w, float *out) {

@@ -90,8 +90,10 @@ SMALTI_INLINE void multiply_add(const Quad &w, const Activation *x, int64_t stri
   });
 }
 
-inline void to_floats(const Sums &sums, float *out) {
-  _mm512_storeu_ps(out, _mm512_cvtepi32_ps(sums.v));
+inline void add_scaled(const Sums &sums, const float *scales, float scale, float *out) {
+  const __m512 rows = _mm512_mul_ps(_mm512_cvtepi32_ps(sums.v), _mm512_loadu_ps(scales));
+  const __m512 scaled = _mm512_mul_ps(rows, _mm512_set1_ps(scale));
+  _mm512_storeu_ps(out, _mm512_add_ps(_mm512_loadu_ps(out), scaled));
 }
 
 inline void quad_to_floats(const Quad &w, float *out) {

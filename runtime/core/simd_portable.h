@@ -81,8 +81,10 @@ inline void multiply_add(const Quad &w, const Activation *x, int64_t stride, Sum
   }
 }
 
-inline void to_floats(const Sums &sums, float *out) {
-  for (int row = 0; row < 16; ++row) out[row] = static_cast<float>(sums.at[row]);
+// out[row] += sums[row] * scales[row] * scale, in this order of operations
+inline void add_scaled(const Sums &sums, const float *scales, float scale, float *out) {
+  for (int row = 0; row < 16; ++row)
+    out[row] += static_cast<float>(sums.at[row]) * scales[row] * scale;
 }
 
 // The int8 weights of a quad as floats, (4, 16): column by column.
