@@ -18,7 +18,12 @@ from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
 from smalti.export.manifest import add_manifest
 from smalti.export.translate import trace
-from smalti.export.verify import verify
+from smalti.export.verify import (
+    FLOAT_TOLERANCE,
+    INT8_TOLERANCE,
+    rounding_layers,
+    verify,
+)
 from smalti.quant.apply import LayerReport
 
 LAYER_KEY = "smalti.layer"
@@ -72,10 +77,14 @@ def export_onnx(
         progress("deriving fallbacks")
         add_fallbacks(model, fallback)
         add_manifest(model, layers, fallback, dict(zip(names, args, strict=True)))
-        progress("writing")
-        _save(model, draft, external_above)
         progress("verifying")
-        return verify(draft, module, args)
+        with _float_activations(module, model):
+            _save(model, draft, external_above)
+            errors = verify(draft, module, args, FLOAT_TOLERANCE)
+        if rounding_layers(module):
+            _save(model, draft, external_above)
+            errors = verify(draft, module, args, INT8_TOLERANCE)
+        return errors
 
 
 @contextmanager
@@ -88,6 +97,28 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+@contextmanager
+def _float_activations(module: torch.nn.Module, model: ir.Model) -> Iterator[None]:
+    """Switch the rounding of activations off, in the module and in the graph.
+
+    Rounding makes a deep network chaotic: a difference in the last bit of a float grows to the size
+    of the rounding itself. Without it, the two have to agree closely.
+    """
+    layers = rounding_layers(module)
+    nodes = [n for n in smalti_nodes(model) if n.attributes.get_int("int8", 0)]
+    for layer in layers:
+        layer.int8 = False
+    for node in nodes:
+        node.attributes["int8"] = ir.AttrInt64("int8", 0)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.int8 = True
+        for node in nodes:
+            node.attributes["int8"] = ir.AttrInt64("int8", 1)
 
 
 def _argument_names(module: torch.nn.Module, count: int) -> list[str]:
@@ -125,6 +156,7 @@ def _layer(scopes: str) -> str:
 
 def _save(model: ir.Model, path: Path, external_above: int) -> None:
     size = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
+    path.with_name(f"{path.name}.data").unlink(missing_ok=True)
     if size <= external_above:
         ir.save(model, path)
     else:
