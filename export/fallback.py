@@ -7,27 +7,34 @@ shapes) that a model has. An engine without our library runs the function; one w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count, islice
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from smalti.export.translate import OPSET, load_ops, trace
-from smalti.runtime.ops.torch_op import DOMAIN, TorchOp
+from smalti.runtime.ops.torch_op import DOMAIN
 
 FALLBACKS = ("fold", "nofold", "none")
-_EXAMPLE_SIZE = 3  # of a dynamic dimension while tracing
+_EXAMPLE_SIZE = 3  # of the first dynamic dimension while tracing
 
 
-class _Reference(torch.nn.Module):
-    """An operator's reference with the attributes of one node, as a module of its inputs."""
+class _References(torch.nn.Module):
+    """The references of several nodes side by side, as one module of all their inputs.
 
-    def __init__(self, op: TorchOp, attributes: dict[str, Any]) -> None:
+    Tracing them together is quicker than one by one: Torch's exporter takes its time to start.
+    """
+
+    def __init__(self, nodes: list[ir.Node]) -> None:
         super().__init__()
-        self.op, self.attributes = op, attributes
+        self.calls = [(load_ops()[node.op_type], _python_attributes(node)) for node in nodes]
 
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-        absent = [None] * (len(self.op.inputs) - len(inputs))
-        return self.op.reference(*inputs, *absent, **self.attributes)
+    def forward(self, *groups: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        outputs = []
+        for (op, attributes), inputs in zip(self.calls, groups, strict=True):
+            absent = [None] * (len(op.inputs) - len(inputs))
+            outputs.append(op.reference(*inputs, *absent, **attributes))
+        return tuple(outputs)
 
 
 def add_fallbacks(model: ir.Model, fallback: str) -> None:
@@ -38,13 +45,18 @@ def add_fallbacks(model: ir.Model, fallback: str) -> None:
     """
     if fallback == "none":
         return
-    signatures: dict[tuple[Any, ...], int] = {}
+    numbers: dict[tuple[Any, ...], int] = {}
+    examples: list[ir.Node] = []
     for node in smalti_nodes(model):
-        number = signatures.setdefault(_signature(node), len(signatures))
+        number = numbers.setdefault(_signature(node), len(numbers))
+        if number == len(examples):
+            examples.append(node)
         node.overload = f"s{number}"
-        if number == len(model.functions):
-            function = _function(node, number, fallback)
-            model.functions[function.identifier()] = function
+    for number, graph in enumerate(_graphs(examples) if examples else []):
+        function = _function(examples[number], graph, number, fallback)
+        model.functions[function.identifier()] = function
+    for node in smalti_nodes(model):
+        number = int(node.overload.removeprefix("s"))
         node.attributes["signature"] = ir.AttrInt64("signature", number)
 
 
@@ -69,33 +81,46 @@ def _signature(node: ir.Node) -> tuple[Any, ...]:
     return (node.op_type, attributes, inputs)
 
 
-def _example(value: ir.Value) -> torch.Tensor:
-    sizes = [_EXAMPLE_SIZE + i if d is None else d for i, d in enumerate(_dims(value))]
+def _python_attributes(node: ir.Node) -> dict[str, Any]:
+    kinds = load_ops()[node.op_type].attributes
+    return {
+        k: kinds[k](v) if kinds[k] in (bool, int, float) else list(v)
+        for k, v in _attributes(node).items()
+    }
+
+
+def _inputs(node: ir.Node) -> list[ir.Value]:
+    return [value for value in node.inputs if value is not None]
+
+
+def _example(value: ir.Value, sizes: Iterator[int]) -> torch.Tensor:
+    """Zeros of a value's shape; no two dynamic dimensions alike, lest they be taken for one."""
     assert value.dtype is not None
     dtype = torch.from_numpy(ir.DataType(value.dtype).numpy().type([0])).dtype
-    return torch.zeros(sizes, dtype=dtype)
+    return torch.zeros([next(sizes) if d is None else d for d in _dims(value)], dtype=dtype)
 
 
 def _dynamic(value: ir.Value) -> dict[int, Any]:
     return {i: torch.export.Dim.DYNAMIC for i, d in enumerate(_dims(value)) if d is None}
 
 
-def _function(node: ir.Node, number: int, fallback: str) -> ir.Function:
-    op = load_ops()[node.op_type]
-    kinds = op.attributes
-    attributes = {
-        k: kinds[k](v) if kinds[k] in (bool, int, float) else list(v)
-        for k, v in _attributes(node).items()
-    }
-    inputs = [v for v in node.inputs if v is not None]
-    program = trace(
-        _Reference(op, attributes).eval(),
-        tuple(_example(v) for v in inputs),
-        dynamic_shapes=(tuple(_dynamic(v) for v in inputs),),
-        input_names=op.inputs[: len(inputs)],
-        output_names=["y"],
-    )
-    graph = program.model.graph
+def _graphs(nodes: list[ir.Node]) -> list[ir.Graph]:
+    """Trace the references of all nodes; return one graph each."""
+    sizes = count(_EXAMPLE_SIZE)
+    graph = trace(
+        _References(nodes).eval(),
+        tuple(tuple(_example(v, sizes) for v in _inputs(node)) for node in nodes),
+        dynamic_shapes=(tuple(tuple(_dynamic(v) for v in _inputs(n)) for n in nodes),),
+    ).model.graph
+    values = iter(graph.inputs)
+    groups = [list(islice(values, len(_inputs(node)))) for node in nodes]
+    return [
+        ir.convenience.extract(graph, inputs, [output])
+        for inputs, output in zip(groups, graph.outputs, strict=True)
+    ]
+
+
+def _function(node: ir.Node, graph: ir.Graph, number: int, fallback: str) -> ir.Function:
     _initializers_to_constants(graph)
     if fallback == "nofold":
         _hang_on_first_input(graph)
@@ -104,6 +129,8 @@ def _function(node: ir.Node, number: int, fallback: str) -> ir.Function:
         inner.metadata_props.clear()
     for value in [*graph.inputs, *graph.outputs]:
         value.metadata_props.clear()
+    for value, name in zip(graph.inputs, load_ops()[node.op_type].inputs, strict=False):
+        value.name = name
     graph.opset_imports.clear()
     graph.opset_imports[""] = OPSET
     return ir.Function(
@@ -117,7 +144,7 @@ def _function(node: ir.Node, number: int, fallback: str) -> ir.Function:
 
 def _initializers_to_constants(graph: ir.Graph) -> None:
     """Functions have no initializers."""
-    for name, value in list(graph.initializers.items()):
+    for name, value in sorted(graph.initializers.items(), reverse=True):
         constant = ir.node("Constant", [], attributes={"value": value.const_value})
         constant.outputs[0].name = f"{name}_constant"
         graph.insert_before(graph[0], constant)

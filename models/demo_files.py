@@ -27,13 +27,15 @@ class Variant:
     plan: Mapping[str, str] = field(default_factory=dict)
 
 
+# Attention's values and output are a tenth of the encoder and its most sensitive layers.
+SENSITIVE = {"*.value": "vq-1x16-g128", "*.attention.output.dense": "vq-1x16-g128"}
 VARIANTS = (
     Variant("fp32", "fp32"),
     Variant("ORT int8", "int8"),
     Variant("ORT 4-bit", "nbits4"),
     Variant("smalti 4-bit", "smalti4", {"*": "vq-2x256-g128"}),
-    Variant("smalti 3-bit", "smalti3", {"*": "vq-2x64-g128"}),
-    Variant("smalti 2-bit", "smalti2", {"*": "vq-4x256-g128"}),
+    Variant("smalti 3-bit", "smalti3", {"*": "vq-2x64-g128", **SENSITIVE}),
+    Variant("smalti 2-bit", "smalti2", {"*": "vq-2x16-g128", **SENSITIVE}),
 )
 
 
