@@ -21,10 +21,13 @@ def show(table: Table, data: Any, as_json: bool) -> None:
         plain = asdict(data) if is_dataclass(data) and not isinstance(data, type) else data
         print(json.dumps(plain, indent=2))
     else:
-        console = Console()
-        # A file or a pipe has no width of its own: do not cut the table to 80 columns there.
-        console = console if console.is_terminal else Console(width=160)
-        console.print(table)
+        stdout_console().print(table)
+
+
+def stdout_console() -> Console:
+    """Return a console for results; a file or a pipe does not cut tables to 80 columns."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
 def _cell(value: Any) -> str:

@@ -28,7 +28,7 @@ SKIPPED = frozenset(
         "__pycache__",
     ]
 )
-SHORTEST, LONGEST = 30, 600  # characters of a paragraph
+SHORTEST, LONGEST = 30, 400  # characters of a paragraph
 Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 QUESTIONS = (
@@ -88,7 +88,7 @@ class Document:
         return f"{self.name}: {self.summary}"
 
 
-def documents(limit: int = 3000, folder: Path | None = None) -> list[Document]:
+def documents(limit: int = 2000, folder: Path | None = None) -> list[Document]:
     """Return at most `limit` documents, spread evenly over the library, always in one order."""
     root = folder or Path(sysconfig.get_path("stdlib"))
     found: dict[str, Document] = {}  # by summary: the library repeats itself

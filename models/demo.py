@@ -47,6 +47,7 @@ def main(out: Path, threads: int, as_json: bool) -> None:
 
 def _run(out: Path, threads: int, as_json: bool) -> None:
     from rich.console import Console
+    from smalti.export.report import stdout_console
     from smalti.models import corpus, demo_report
 
     with Console(stderr=True).status("reading the documentation") as status:
@@ -60,7 +61,7 @@ def _run(out: Path, threads: int, as_json: bool) -> None:
     if as_json:
         click.echo(demo_report.as_json(rows))
         return
-    Console().print(demo_report.table(rows))
+    stdout_console().print(demo_report.table(rows))
     click.echo(_answers(found, documents))
 
 

@@ -27,7 +27,7 @@ class Variant:
     plan: Mapping[str, str] = field(default_factory=dict)
 
 
-# Attention's values and output are a tenth of the encoder and its most sensitive layers.
+# Attention's values and output are a sixth of the encoder, and its most sensitive layers.
 SENSITIVE = {"*.value": "vq-1x16-g128", "*.attention.output.dense": "vq-1x16-g128"}
 VARIANTS = (
     Variant("fp32", "fp32"),

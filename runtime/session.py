@@ -115,6 +115,8 @@ def _load(artifact: Artifact, threads: int | None, wanted: Native) -> onnxruntim
     options = engine.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
+    # Idle sessions would spin for a while, and slow their neighbours down.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     before = _register(options, artifact, wanted)
     try:
         session = engine.InferenceSession(

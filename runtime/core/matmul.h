@@ -12,6 +12,7 @@ namespace smalti::SMALTI_LEVEL {
 constexpr int64_t kMaxRows = 256;              // rows that share one decoding of the weights
 constexpr int64_t kActivationBytes = 1 << 20;  // prepared at once: about an L2 cache
 constexpr int64_t kTaskWork = 1 << 17;         // multiplications that are worth waking a thread
+constexpr int64_t kPrepareCost = 8;            // of one activation, in multiplications
 
 inline Status no_memory(int64_t bytes) {
   return fail(SMALTI_OUT_OF_MEMORY, "no memory for %lld bytes of scratch",
@@ -142,7 +143,7 @@ inline Status multiply_chunk(const Weights &w, float step, int64_t first, int64_
   const Mode mode(w, step, memory, rows);
   const int64_t buffer_bytes = w.padded_columns * sizeof(float);
   bool exhausted = false;
-  in_ranges(parallel, rows, 32 * w.padded_columns, [&](int64_t begin, int64_t end) {
+  in_ranges(parallel, rows, kPrepareCost * w.padded_columns, [&](int64_t begin, int64_t end) {
     float *buffer = static_cast<float *>(scratch(Slot::kTask, buffer_bytes));
     if (buffer == nullptr) __atomic_store_n(&exhausted, true, __ATOMIC_RELAXED);
     for (int64_t row = begin; row < end && buffer != nullptr; ++row)

@@ -42,8 +42,8 @@ def test_a_limit_spreads_evenly(tmp_path):
 
 
 def test_the_library_gives_a_clean_corpus():
-    found = corpus.documents(limit=3000)
-    assert 1000 < len(found) <= 3000
+    found = corpus.documents(limit=2000)
+    assert 1000 < len(found) <= 2000
     assert len({document.summary for document in found}) == len(found)
     assert all("\n" not in document.text for document in found)
     assert not corpus.SKIPPED.intersection(document.name.split(".")[0] for document in found)
