@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+
 from smalti.runtime.errors import CheckError, FileError, MissingRuntimeError, SmaltiError
 
 _FILE = click.Path(dir_okay=False)

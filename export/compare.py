@@ -9,6 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 from numpy.typing import NDArray
+
 from smalti.export.onnx import LAYER_KEY
 from smalti.export.verify import relative_error
 from smalti.runtime.errors import FileError

@@ -12,6 +12,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+
 from smalti.export.translate import OPSET, load_ops, trace
 from smalti.runtime.ops.torch_op import DOMAIN
 

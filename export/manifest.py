@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx_ir as ir
 import torch
+
 from smalti.quant.apply import LayerReport
 from smalti.runtime.artifact import MANIFEST_KEY, MANIFEST_VERSION
 

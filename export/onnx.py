@@ -15,6 +15,7 @@ from typing import Any
 import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
+
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
 from smalti.export.manifest import add_manifest
 from smalti.export.translate import trace

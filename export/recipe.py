@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+
 from smalti.runtime.errors import SmaltiError
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
 from smalti.runtime.artifact import Artifact
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from smalti.runtime.bench import example_inputs, time_interleaved
 from smalti.runtime.errors import FileError
 from smalti.runtime.session import Native, Session
@@ -38,6 +39,7 @@ def export_recipe(
 ) -> Exported:
     """Quantize and export a recipe's model, with progress on stderr."""
     from rich.console import Console
+
     from smalti.export.onnx import export_onnx
     from smalti.quant.apply import quantize_
 

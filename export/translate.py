@@ -8,10 +8,11 @@ import pkgutil
 from collections.abc import Callable
 from typing import Any
 
-import smalti.runtime.ops
 import torch
 from onnx.defs import OpSchema
 from onnxscript import values
+
+import smalti.runtime.ops
 from smalti.runtime.ops.torch_op import DOMAIN, OPS, TorchOp
 
 OPSET = 21

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
 from smalti.quant.layers import VQConv2d, VQLinear
 from smalti.runtime.errors import CheckError
 from smalti.runtime.session import Session

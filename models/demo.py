@@ -47,6 +47,7 @@ def main(out: Path, threads: int, as_json: bool) -> None:
 
 def _run(out: Path, threads: int, as_json: bool) -> None:
     from rich.console import Console
+
     from smalti.export.report import stdout_console
     from smalti.models import corpus, demo_report
 

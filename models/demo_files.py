@@ -87,6 +87,7 @@ def _build(variant: Variant, path: Path, progress: Progress) -> None:
 
 def _build_fp32(path: Path) -> None:
     import torch
+
     from smalti.models import minilm
 
     torch.onnx.export(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from smalti.models import minilm
 from smalti.models.minilm import Array, Run
 

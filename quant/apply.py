@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from torch import Tensor, nn
+
 from smalti.quant.layers import VQConv2d, VQEmbedding, VQLinear
 from smalti.quant.plan import Plan, PlanError
 from smalti.quant.weight import PackedWeight, WeightError, quantize_weight
 from smalti.runtime.format import Format
-from torch import Tensor, nn
 
 Progress = Callable[[str, int, int], None]
 

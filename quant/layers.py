@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from smalti.quant.weight import PackedWeight
 from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
 from smalti.runtime.ops.vq_conv.op import vq_conv
 from smalti.runtime.ops.vq_gather.op import vq_gather
 from smalti.runtime.ops.vq_matmul.op import vq_matmul
-from torch import Tensor, nn
 
 
 class _Packed(nn.Module):

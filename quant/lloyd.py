@@ -10,6 +10,7 @@ from math import erf, pi, sqrt
 from pathlib import Path
 
 import numpy as np
+
 from smalti.quant.grids import Grid, Points, is_quadrant_symmetric, nearest
 from smalti.runtime.format import GRIDS
 from smalti.runtime.rotation import split_mix_64

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from smalti.quant.grids import Grid, is_quadrant_symmetric
 from torch import Tensor
+
+from smalti.quant.grids import Grid, is_quadrant_symmetric
 
 _MULTIPLIERS = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)
 _CHUNK = 1 << 22  # distances held at once

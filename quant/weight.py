@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import ceil, log2
 
 import torch
+from torch import Tensor
+
 from smalti.quant.grids import load_grid
 from smalti.quant.rounding import round_nearest
 from smalti.runtime.errors import SmaltiError
@@ -14,7 +16,6 @@ from smalti.runtime.ops.dequantize import dequantize
 from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
 from smalti.runtime.packing import Header, pack_codes, pack_scales
 from smalti.runtime.rotation import block_for
-from torch import Tensor
 
 _FP16_TOP = 15  # the largest scale, as a power of two: leaves the smallest the most room
 SEED = 0  # one seed for all layers: activations that several layers share are rotated once

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from smalti.runtime.session import Session
 
 _SYMBOLIC_SIZE = 1

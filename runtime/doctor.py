@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+
 from smalti.runtime import native
 from smalti.runtime.errors import SmaltiError
 from smalti.runtime.session import import_engine

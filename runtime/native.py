@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import smalti.runtime
 from numpy.typing import NDArray
+
+import smalti.runtime
 from smalti.runtime.c_types import DTYPES, Attribute, Tensor, Value, load
 from smalti.runtime.errors import MissingRuntimeError
 

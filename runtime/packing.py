@@ -8,6 +8,7 @@ from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
+
 from smalti.runtime.errors import FileError
 from smalti.runtime.format import COLUMN_MULTIPLE, TILE_ROWS, Format, FormatError
 

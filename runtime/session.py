@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
 from smalti.runtime import native
 from smalti.runtime.artifact import Artifact, open_artifact
 from smalti.runtime.errors import FileError, MissingRuntimeError, SmaltiError

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from hypothesis import settings
+
 from smalti.runtime import native
 
 ROOT = Path(__file__).parents[1]

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
+
 from smalti.runtime import native
 from smalti.runtime.ops.case import Case
 from smalti.runtime.ops.dequantize import dequantize, quantize_activations
@@ -14,7 +16,6 @@ from smalti.runtime.ops.torch_op import OPS
 from smalti.runtime.ops.vq_conv.op import _patches
 from smalti.runtime.packing import Header
 from smalti.runtime.rotation import signs
-from torch import Tensor
 
 FOLDERS = {
     "HadamardTransform": "hadamard_transform",

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from oracle import everywhere, exact, nmse, reference
+
 from smalti.runtime import native
 from smalti.runtime.format import Format
 from smalti.runtime.ops.case import Case, normal, random_packed

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import everywhere, exact
+
 from smalti.runtime import native
 from smalti.runtime.ops.case import FORMATS, Case, normal, random_packed
 from smalti.runtime.packing import Header

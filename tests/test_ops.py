@@ -2,6 +2,7 @@
 
 import pytest
 from oracle import FOLDERS, all_cases, everywhere, exact, nmse, reference, tensors
+
 from smalti.runtime import native
 from smalti.runtime.ops.case import Case
 from smalti.runtime.ops.torch_op import OPS

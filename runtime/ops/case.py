@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from smalti.runtime.format import GRIDS, GROUPS, Format
 from smalti.runtime.packing import Header, pack_codes, pack_scales
 

@@ -4,8 +4,9 @@ The inverse of `smalti.runtime.packing`, which documents the layout.
 """
 
 import torch
-from smalti.runtime.packing import HEADER
 from torch import Tensor
+
+from smalti.runtime.packing import HEADER
 
 
 def group_width(columns: int, groups: int) -> int:

@@ -7,11 +7,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
+
 from smalti.export import export_onnx
 from smalti.export.verify import relative_error
 from smalti.quant import quantize_
 from smalti.runtime import CheckError, Session
-from torch import nn
 
 
 def run(path, tokens, **options):

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import onnx
 import pytest
+
 from smalti.runtime import FileError, MissingRuntimeError, Session, native
 from smalti.runtime.artifact import open_artifact
 from smalti.runtime.session import FallbackWarning, InputError

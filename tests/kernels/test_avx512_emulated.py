@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from oracle import FOLDERS, all_cases
+
 from smalti.runtime import c_types, native
 from smalti.runtime.ops.case import Case
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+
 from smalti.models import demo, demo_files, demo_report
 from smalti.models.demo_measure import Embedded, Latency, latencies, mean_cosine, overlap
 from smalti.models.demo_report import Row

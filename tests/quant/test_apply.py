@@ -1,11 +1,12 @@
 import pytest
 import torch
+from torch import nn
+
 from smalti.quant import quantize_
 from smalti.quant.layers import VQConv2d, VQEmbedding, VQLinear
 from smalti.quant.plan import PlanError
 from smalti.quant.weight import WeightError
 from smalti.runtime.format import FormatError
-from torch import nn
 
 # Expected output error is the square root of the distortion of 4 bits, .008: about .09.
 CLOSE = 0.12

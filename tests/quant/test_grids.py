@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+
 from smalti.quant import lloyd
 from smalti.quant.grids import Grid, is_quadrant_symmetric, load_grid, nearest
 from smalti.runtime.format import GRIDS

@@ -1,4 +1,5 @@
 import pytest
+
 from smalti.quant.plan import Plan, PlanError
 from smalti.runtime.format import Format, FormatError
 

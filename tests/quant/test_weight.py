@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from smalti.quant import rounding
 from smalti.quant.weight import PackedWeight, WeightError, quantize_weight
 from smalti.runtime import native
 from smalti.runtime.format import GRIDS, Format
-from torch import Tensor
 
 NUMBERS = torch.Generator().manual_seed(0)
 GAUSSIAN = torch.randn(192, 1024, generator=NUMBERS)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from smalti.runtime import native
 from smalti.runtime.format import Format
 from smalti.runtime.native import NativeError

@@ -1,4 +1,5 @@
 import pytest
+
 from smalti.runtime.format import GRIDS, GROUPS, Format, FormatError
 
 ALL = [Format(p, n, group) for p, n in GRIDS for group in GROUPS]

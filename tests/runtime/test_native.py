@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from smalti.runtime import c_types, native
 from smalti.runtime.native import NativeError
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from smalti.runtime.format import Format
 from smalti.runtime.ops.case import FORMATS, random_packed
 from smalti.runtime.ops.dequantize import dequantize

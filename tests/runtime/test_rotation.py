@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from smalti.runtime.rotation import block_for, hadamard_factors, signs, split_mix_64
 
 BLOCKS = [b for b in range(1, 1025) if block_for(b) == b]

@@ -1,9 +1,10 @@
 """HadamardTransform: the rotation of activations."""
 
 import torch
+from torch import Tensor
+
 from smalti.runtime.ops.torch_op import torch_op
 from smalti.runtime.rotation import hadamard_factors, signs
-from torch import Tensor
 
 
 def hadamard(x: Tensor, block: int) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
 from smalti.runtime.format import Format
 from smalti.runtime.ops.case import FORMATS, Case, normal, random_packed
 from smalti.runtime.packing import Header

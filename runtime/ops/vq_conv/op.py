@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
 from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
 from smalti.runtime.ops.torch_op import torch_op
 from smalti.runtime.ops.vq_matmul.op import vq_matmul
-from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 
 def _extent(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:

@@ -1,11 +1,12 @@
 """VQGather: rows of a packed table."""
 
 import torch
+from torch import Tensor
+
 from smalti.runtime.ops.dequantize import code_bits, look_up, planes, registers
 from smalti.runtime.ops.hadamard_transform.op import hadamard
 from smalti.runtime.ops.torch_op import torch_op
 from smalti.runtime.rotation import signs
-from torch import Tensor
 
 
 def _shape(

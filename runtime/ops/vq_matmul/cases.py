@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+
 from smalti.runtime.format import Format
 from smalti.runtime.ops.case import FORMATS, Case, normal, random_packed
 from smalti.runtime.packing import Header

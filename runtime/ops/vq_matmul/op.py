@@ -1,8 +1,9 @@
 """VQMatMul: rotated activations times packed weights."""
 
+from torch import Tensor
+
 from smalti.runtime.ops.dequantize import dequantize, quantize_activations
 from smalti.runtime.ops.torch_op import torch_op
-from torch import Tensor
 
 
 def _shape(
