@@ -120,9 +120,10 @@ def _points(axes: Axes, rows: Sequence[Row], color: str, line: str) -> None:
         axes.annotate(
             f"{row.name}\n{row.file_mb:.1f} MB, {row.cosine:.3f}",
             (row.file_mb, row.cosine),
-            xytext=(9, -6),
+            xytext=(9, -6) if color == GREY else (-9, 6),
             textcoords="offset points",
-            verticalalignment="top",
+            horizontalalignment="left" if color == GREY else "right",
+            verticalalignment="top" if color == GREY else "bottom",
             fontsize=9,
             color=INK if color == GREY else color,
         )
@@ -132,8 +133,8 @@ def _frame(axes: Axes) -> None:
     axes.set_xscale("log")
     axes.set_xticks([5, 10, 20, 50, 100], ["5", "10", "20", "50", "100"])
     axes.minorticks_off()
-    axes.set_xlim(5, 190)
-    axes.set_ylim(top=1.02)
+    axes.set_xlim(3, 190)
+    axes.set_ylim(axes.get_ylim()[0] - 0.02, 1.03)
     axes.grid(color="#e4e7eb")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
