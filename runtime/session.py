@@ -164,7 +164,9 @@ def _load_error(artifact: Artifact, wanted: Native, message: str) -> SmaltiError
         return MissingRuntimeError(
             f"{artifact.path}: exported without a fallback, so it needs the native library"
         )
-    return FileError(f"{artifact.path}: ONNX Runtime refuses it: {message}")
+    needs = artifact.manifest.get("min_engine", {}).get("fallback")
+    hint = f" (its fallback needs {needs})" if wanted == "off" and needs else ""
+    return FileError(f"{artifact.path}: ONNX Runtime refuses it{hint}: {message}")
 
 
 def _check_native(artifact: Artifact, created: int) -> None:

@@ -250,3 +250,32 @@ def test_kernels_allocate_nothing_after_warm_up(exported, tokens):
         for _ in range(200):
             session.run(tokens.numpy())
         assert native.scratch_allocations() == before
+
+
+def test_registering_twice_is_the_engine_s_error_and_no_crash(exported):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    for _ in range(2):
+        options.register_custom_ops_library(str(native.library_path()))
+    with pytest.raises(Exception, match="already"):
+        onnxruntime.InferenceSession(str(exported()[0]), options)
+    Session(exported()[0])
+
+
+def test_sessions_can_be_made_in_many_threads_at_once(exported, tokens):
+    path, module = exported(fallback="none")
+    expected, answers = module(tokens).detach().numpy(), []
+
+    def work():
+        for _ in range(5):
+            answers.append(Session(path, threads=1).run(tokens.numpy())[0])
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(answers) == 40
+    for answer in answers:
+        np.testing.assert_allclose(answer, expected, atol=1e-5)
