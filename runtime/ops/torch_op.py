@@ -53,11 +53,12 @@ def _is_tensor(parameter: inspect.Parameter) -> bool:
 
 
 def torch_op(
-    name: str, shape: Callable[..., tuple[int, ...]]
+    name: str, shape: Callable[[dict[str, Any]], tuple[int, ...]]
 ) -> Callable[[Callable[..., torch.Tensor]], TorchOp]:
-    """Register a reference as the operator `name`; `shape` gives its output's shape.
+    """Register a reference as the operator `name`.
 
-    Both take the same arguments. The output has the type float32.
+    `shape` gives the output's shape from the reference's arguments by name. The output has the
+    type float32.
     """
 
     def register(reference: Callable[..., torch.Tensor]) -> TorchOp:
@@ -70,7 +71,7 @@ def torch_op(
             bound = inspect.signature(reference).bind(*args, **kwargs)
             bound.apply_defaults()
             device = next(a for a in args if isinstance(a, torch.Tensor)).device
-            return torch.empty(shape(*bound.args), dtype=torch.float32, device=device)
+            return torch.empty(shape(bound.arguments), dtype=torch.float32, device=device)
 
         OPS[name] = TorchOp(name, reference, custom)
         return OPS[name]

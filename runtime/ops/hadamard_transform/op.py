@@ -1,5 +1,7 @@
 """HadamardTransform: the rotation of activations."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -16,8 +18,8 @@ def hadamard(x: Tensor, block: int) -> Tensor:
     return rotated.mul(norm)
 
 
-def _shape(x: Tensor, block: int, seed: int) -> tuple[int, ...]:
-    return tuple(x.shape)
+def _shape(a: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(a["x"].shape)
 
 
 @torch_op("HadamardTransform", _shape)

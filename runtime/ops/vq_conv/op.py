@@ -1,6 +1,7 @@
 """VQConv: 2-D convolution with packed weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,32 +12,15 @@ from smalti.runtime.ops.torch_op import torch_op
 from smalti.runtime.ops.vq_matmul.op import vq_matmul
 
 
-def _extent(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + padding - dilation * (kernel - 1) - 1) // stride + 1
+def _extent(a: dict[str, Any], axis: int) -> int:
+    reach = a["dilations"][axis] * (a["kernel_shape"][axis] - 1) + 1
+    padded = a["x"].shape[2 + axis] + a["pads"][axis] + a["pads"][axis + 2]
+    extent: int = (padded - reach) // a["strides"][axis] + 1
+    return extent
 
 
-def _shape(
-    x: Tensor,
-    codes: Tensor,
-    scales: Tensor,
-    grid: Tensor,
-    bias: Tensor | None,
-    out_channels: int,
-    step: float,
-    int8: bool,
-    block: int,
-    seed: int,
-    kernel_shape: Sequence[int],
-    strides: Sequence[int],
-    pads: Sequence[int],
-    dilations: Sequence[int],
-) -> tuple[int, ...]:
-    def extent(axis: int) -> int:
-        padding = pads[axis] + pads[axis + 2]
-        size = x.shape[2 + axis]
-        return _extent(size, kernel_shape[axis], strides[axis], padding, dilations[axis])
-
-    return (x.shape[0], out_channels, extent(0), extent(1))
+def _shape(a: dict[str, Any]) -> tuple[int, ...]:
+    return (a["x"].shape[0], a["out_channels"], _extent(a, 0), _extent(a, 1))
 
 
 def _patches(

@@ -1,5 +1,7 @@
 """VQGather: rows of a packed table."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,17 +11,8 @@ from smalti.runtime.ops.torch_op import torch_op
 from smalti.runtime.rotation import signs
 
 
-def _shape(
-    indices: Tensor,
-    codes: Tensor,
-    scales: Tensor,
-    grid: Tensor,
-    columns: int,
-    step: float,
-    block: int,
-    seed: int,
-) -> tuple[int, ...]:
-    return (*indices.shape, columns)
+def _shape(a: dict[str, Any]) -> tuple[int, ...]:
+    return (*a["indices"].shape, a["columns"])
 
 
 @torch_op("VQGather", _shape)

@@ -1,22 +1,15 @@
 """VQMatMul: rotated activations times packed weights."""
 
+from typing import Any
+
 from torch import Tensor
 
 from smalti.runtime.ops.dequantize import dequantize, quantize_activations
 from smalti.runtime.ops.torch_op import torch_op
 
 
-def _shape(
-    x: Tensor,
-    codes: Tensor,
-    scales: Tensor,
-    grid: Tensor,
-    bias: Tensor | None,
-    out_features: int,
-    step: float,
-    int8: bool,
-) -> tuple[int, ...]:
-    return (*x.shape[:-1], out_features)
+def _shape(a: dict[str, Any]) -> tuple[int, ...]:
+    return (*a["x"].shape[:-1], a["out_features"])
 
 
 @torch_op("VQMatMul", _shape)
