@@ -16,7 +16,7 @@ from smalti.quant.apply import LayerReport
 from smalti.runtime.artifact import MANIFEST_KEY, MANIFEST_VERSION
 
 MIN_LIBRARY = "0.1.0"
-MIN_ENGINE = {"native": "onnxruntime 1.18", "fallback": "onnxruntime 1.27"}
+MIN_ENGINE = {"native": "onnxruntime 1.19", "fallback": "onnxruntime 1.27"}
 
 
 def add_manifest(

@@ -94,7 +94,7 @@ class Integers {
   Activation *x_;      // (rows, padded_columns)
 };
 
-// Float activations: no rounding of theirs, at about a quarter of the speed.
+// Float activations: no rounding of theirs, four to five times slower than integers on AVX2.
 class FloatRows {
  public:
   static int64_t row_bytes(const Weights &w) { return w.padded_columns * sizeof(float); }
@@ -117,9 +117,17 @@ class FloatRows {
     halves_to_floats(w_.span_scales(tile, s), tile_scales);
     for (int64_t row = 0; row < rows; ++row) {
       const float *x = x_ + row * w_.padded_columns + s * w_.span;
-      float sums[kTileRows] = {};
-      for (int k = 0; k < columns; ++k)
-        for (int i = 0; i < kTileRows; ++i) sums[i] += weights[k * kTileRows + i] * x[k];
+      Floats low = {}, high = {};
+      for (int k = 0; k < columns; ++k) {
+        Floats w_low, w_high;
+        load(weights + k * kTileRows, w_low);
+        load(weights + k * kTileRows + kLanes, w_high);
+        low += w_low * x[k];
+        high += w_high * x[k];
+      }
+      float sums[kTileRows];
+      store(low, sums);
+      store(high, sums + kLanes);
       for (int i = 0; i < kTileRows; ++i)
         out[row * kTileRows + i] += sums[i] * tile_scales[i] * step_;
     }
