@@ -16,6 +16,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
+from smalti.export.engine_nodes import ROUNDING, rounding_attributes
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
 from smalti.export.manifest import add_manifest
 from smalti.export.translate import trace
@@ -108,18 +109,18 @@ def _float_activations(module: torch.nn.Module, model: ir.Model) -> Iterator[Non
     of the rounding itself. Without it, the two have to agree closely.
     """
     layers = rounding_layers(module)
-    nodes = [n for n in smalti_nodes(model) if n.attributes.get_int("int8", 0)]
+    attributes = rounding_attributes(model)
     for layer in layers:
         layer.int8 = False
-    for node in nodes:
-        node.attributes["int8"] = ir.AttrInt64("int8", 0)
+    for node, name in attributes:
+        node.attributes[name] = ir.AttrInt64(name, ROUNDING[name][1])
     try:
         yield
     finally:
         for layer in layers:
             layer.int8 = True
-        for node in nodes:
-            node.attributes["int8"] = ir.AttrInt64("int8", 1)
+        for node, name in attributes:
+            node.attributes[name] = ir.AttrInt64(name, ROUNDING[name][0])
 
 
 def _argument_names(module: torch.nn.Module, count: int) -> list[str]:

@@ -13,6 +13,8 @@ from onnx.defs import OpSchema
 from onnxscript import values
 
 import smalti.runtime.ops
+from smalti.export.engine_nodes import ENGINE_DOMAIN, lower
+from smalti.quant.engine_ops import ENGINE_OPS
 from smalti.runtime.ops.torch_op import DOMAIN, OPS, TorchOp
 
 OPSET = 21
@@ -22,6 +24,7 @@ _KINDS = {
     bool: OpSchema.AttrType.INT,
     int: OpSchema.AttrType.INT,
     float: OpSchema.AttrType.FLOAT,
+    str: OpSchema.AttrType.STRING,
 }
 
 
@@ -35,11 +38,12 @@ def load_ops() -> dict[str, TorchOp]:
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """Return what `torch.onnx.export` takes as `custom_translation_table`."""
-    return {op.overload: _translator(op) for op in load_ops().values()}
+    table = {op.overload: _translator(op, DOMAIN) for op in load_ops().values()}
+    return table | {op.overload: _translator(op, ENGINE_DOMAIN) for op in ENGINE_OPS.values()}
 
 
-def _translator(op: TorchOp) -> Callable[..., Any]:
-    node = values.Op(values.Opset(DOMAIN, DOMAIN_VERSION), op.name, _schema(op))
+def _translator(op: TorchOp, domain: str) -> Callable[..., Any]:
+    node = values.Op(values.Opset(domain, DOMAIN_VERSION), op.name, _schema(op, domain))
     count = len(op.inputs)
 
     def translate(*args: Any) -> Any:
@@ -58,7 +62,7 @@ def _onnx_value(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else value
 
 
-def _schema(op: TorchOp) -> OpSchema:
+def _schema(op: TorchOp, domain: str) -> OpSchema:
     option = OpSchema.FormalParameterOption
     inputs = [
         OpSchema.FormalParameter(
@@ -70,7 +74,7 @@ def _schema(op: TorchOp) -> OpSchema:
     ]
     return OpSchema(
         op.name,
-        DOMAIN,
+        domain,
         DOMAIN_VERSION,
         inputs=inputs,
         outputs=[OpSchema.FormalParameter("y", "tensor(float)")],
@@ -95,4 +99,5 @@ def trace(module: torch.nn.Module, args: tuple[Any, ...], **options: Any) -> tor
         **options,
     )
     assert program is not None
+    lower(program.model)
     return program

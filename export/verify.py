@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from smalti.quant.block_layers import BlockLinear
 from smalti.quant.layers import VQConv2d, VQLinear
 from smalti.runtime.errors import CheckError
 from smalti.runtime.session import Session
@@ -27,9 +28,9 @@ def relative_error(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float(np.linalg.norm(found - expected)) / (norm or 1.0)
 
 
-def rounding_layers(module: torch.nn.Module) -> list[VQLinear | VQConv2d]:
+def rounding_layers(module: torch.nn.Module) -> list[VQLinear | VQConv2d | BlockLinear]:
     """Return the layers that round activations to int8."""
-    layers = (m for m in module.modules() if isinstance(m, VQLinear | VQConv2d))
+    layers = (m for m in module.modules() if isinstance(m, VQLinear | VQConv2d | BlockLinear))
     return [layer for layer in layers if layer.int8]
 
 

@@ -1,6 +1,17 @@
+import subprocess
+import sys
+
 import pytest
 
-from smalti.runtime.format import GRIDS, GROUPS, Format, FormatError
+from smalti.runtime.format import (
+    BLOCK_FORMATS,
+    GRIDS,
+    GROUPS,
+    AnyFormat,
+    Format,
+    FormatError,
+    parse_format,
+)
 
 ALL = [Format(p, n, group) for p, n in GRIDS for group in GROUPS]
 
@@ -47,3 +58,68 @@ def test_refusals(name: str, message: str) -> None:
 )
 def test_bits_per_weight(name: str, columns: int, bits: float) -> None:
     assert Format.parse(name).bits_per_weight(columns) == pytest.approx(bits)
+
+
+@pytest.mark.parametrize("form", [*ALL, *BLOCK_FORMATS], ids=str)
+def test_any_name_reads_back(form: AnyFormat) -> None:
+    assert parse_format(str(form)) == form
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical"),
+    [
+        ("int4", "int4-g128"),
+        ("int8-g32", "int8-g32"),
+        ("nf4", "nf4-g64"),
+        ("mxfp4-g32", "mxfp4"),
+        ("nvfp4", "nvfp4"),
+        ("vq-2x64", "vq-2x64-g128"),
+    ],
+)
+def test_short_names_of_any_format(name: str, canonical: str) -> None:
+    assert str(parse_format(name)) == canonical
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("int3", "unknown format 'int3'; smalti has vq-1x16, .*int4-g32, .*nvfp4"),
+        ("", "unknown format ''"),
+        ("float", "unknown format 'float'"),
+        ("int4-g16", "int4 has no group of 16; use g128 or g64 or g32"),
+        ("int4-row", "unknown format 'int4-row'"),
+        ("mxfp4-g64", "mxfp4 has no group of 64; use g32"),
+        ("INT4", "unknown format"),
+        ("int4-g32\n", "unknown format"),
+    ],
+)
+def test_refusals_of_any_format(name: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        parse_format(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "bits"),
+    [
+        ("int4-g128", 1024, 4 + 32 / 128 + 4 / 128),
+        ("int4-g32", 32, 4 + 32 / 32 + 8 / 32),  # a lone zero point takes a whole byte
+        ("int8-g64", 640, 8 + 32 / 64 + 8 / 64),
+        ("int2-g128", 512, 2 + 32 / 128 + 2 / 128),
+        ("nf4", 640, 4 + 32 / 64),
+        ("mxfp4", 96, 4.25),
+        ("nvfp4", 160, 4.5),
+        ("mxfp4", 20, 32 * 4.25 / 20),
+    ],
+)
+def test_bits_per_weight_of_blocks(name: str, columns: int, bits: float) -> None:
+    form = parse_format(name)
+    assert form.bits_per_weight(columns) == pytest.approx(bits)
+    assert 8 * form.packed_bytes(7, columns) == pytest.approx(7 * columns * bits)
+
+
+def test_formats_without_torch_or_numpy() -> None:
+    code = (
+        "import sys; from smalti.runtime import format; "
+        "assert not {'torch', 'onnx'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

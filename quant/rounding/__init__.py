@@ -1,0 +1,1 @@
+"""Which codes stand for a weight: the nearest ones, or by feedback of errors."""
