@@ -1,0 +1,1 @@
+"""Quantizers of others, weight in, dequantized weight out: what smalti is held against."""
