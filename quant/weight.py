@@ -8,14 +8,16 @@ from math import ceil, log2
 import torch
 from torch import Tensor
 
-from smalti.quant.grids import load_grid
-from smalti.quant.rounding import round_nearest
+from smalti.quant.grids import Grid, load_grid
+from smalti.quant.rounding.choose import round_by_curvature
+from smalti.quant.rounding.curvature import Curvature
+from smalti.quant.rounding.nearest import round_nearest
 from smalti.runtime.errors import SmaltiError
 from smalti.runtime.format import Format
 from smalti.runtime.ops.dequantize import dequantize
-from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
+from smalti.runtime.ops.hadamard_transform.op import hadamard, hadamard_transform
 from smalti.runtime.packing import Header, pack_codes, pack_scales
-from smalti.runtime.rotation import block_for
+from smalti.runtime.rotation import block_for, signs
 
 _FP16_TOP = 15  # the largest scale, as a power of two: leaves the smallest the most room
 SEED = 0  # one seed for all layers: activations that several layers share are rotated once
@@ -41,12 +43,18 @@ class PackedWeight:
     error: float
 
     @property
+    def format(self) -> Format:
+        """How the codes came about."""
+        return self.header.format
+
+    @property
     def bytes(self) -> int:
         """Size in the file, without the shared grid."""
         return self.codes.nbytes + self.scales.nbytes
 
 
-def _check(weight: Tensor) -> None:
+def check_weight(weight: Tensor) -> None:
+    """Refuse weights that are empty or not finite."""
     if weight.numel() == 0:
         raise WeightError(f"the weight is empty, of shape {tuple(weight.shape)}")
     if not torch.isfinite(weight).all():
@@ -60,27 +68,49 @@ def _unit(values: Tensor, top: int) -> float:
     return 2.0 ** (ceil(log2(largest)) - top) if largest > 0 else 1.0
 
 
-def quantize_weight(weight: Tensor, form: Format, seed: int = SEED) -> PackedWeight:
-    """Quantize a matrix (rows, columns) without data.
+def quantize_weight(
+    weight: Tensor, form: Format, curvature: Curvature | None = None, seed: int = SEED
+) -> PackedWeight:
+    """Quantize a matrix (rows, columns): to the nearest codes, or by feedback of errors.
+
+    curvature: of the weight as it comes, not rotated.
 
     Raises:
         WeightError: the weight is empty or not finite.
     """
     weight = weight.detach().to(torch.float32)
-    _check(weight)
+    check_weight(weight)
     rows, columns = weight.shape
     block = block_for(columns)
     size = _unit(weight, 0)  # squares of very large or small weights would leave the range
     rotated = hadamard_transform.reference(weight / size, block, seed)
     grid = load_grid(form.grid_name)
-    rounded = round_nearest(rotated, grid, form.group or columns)
-    unit = _unit(rounded.scales, _FP16_TOP)
-    header = Header(form, rows, columns, block, seed)
-    codes = torch.from_numpy(pack_codes(rounded.codes.numpy(), header))
-    halves = (rounded.scales / unit).to(torch.float16)
-    scales = torch.from_numpy(pack_scales(halves.numpy(), header))
+    codes, lookup = round_nearest(rotated, grid, form.group or columns)
+    if curvature is not None:
+        turned = curvature.rotated(block, seed)
+        codes, lookup = round_by_curvature(rotated, lookup, turned, refit=True)
+    return _pack(
+        rotated, codes, lookup.scales, grid, Header(form, rows, columns, block, seed), size
+    )
+
+
+def _pack(
+    rotated: Tensor, codes: Tensor, scales: Tensor, grid: Grid, header: Header, size: float
+) -> PackedWeight:
+    unit = _unit(scales, _FP16_TOP)
+    halves = (scales / unit).to(torch.float16)
+    packed = torch.from_numpy(pack_codes(codes.to(torch.uint8).numpy(), header))
+    stored = torch.from_numpy(pack_scales(halves.numpy(), header))
     entries, step = torch.from_numpy(grid.entries.copy()), grid.step * unit
-    found = dequantize(codes, scales, entries, rows, columns) * step
+    found = dequantize(packed, stored, entries, header.rows, header.columns) * step
     norm = float(rotated.square().sum())
     error = float((found - rotated).square().sum()) / norm if norm > 0 else 0.0
-    return PackedWeight(header, codes, scales, entries, step * size, error)
+    return PackedWeight(header, packed, stored, entries, step * size, error)
+
+
+def unpack_weight(packed: PackedWeight) -> Tensor:
+    """Return the weights (rows, columns), rotated back."""
+    h = packed.header
+    found = dequantize(packed.codes, packed.scales, packed.grid, h.rows, h.columns)
+    flips = torch.from_numpy(signs(h.seed, h.columns))
+    return hadamard(found * packed.step, h.block) * flips  # (H D)^-1 = D H

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from smalti.quant import rounding
+from smalti.quant.rounding import nearest as rounding
 from smalti.quant.weight import PackedWeight, WeightError, quantize_weight
 from smalti.runtime import native
 from smalti.runtime.format import GRIDS, Format

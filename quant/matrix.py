@@ -1,0 +1,87 @@
+"""One weight matrix in any format, rounded to the nearest or by feedback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from smalti.quant.block import (
+    BlockWeight,
+    block_lookup,
+    nearest_block,
+    pack_block,
+    unpack_block,
+)
+from smalti.quant.hessian import Hessian
+from smalti.quant.rounding.choose import round_by_curvature
+from smalti.quant.rounding.curvature import Curvature
+from smalti.quant.weight import PackedWeight, check_weight, quantize_weight, unpack_weight
+from smalti.runtime.format import AnyFormat, BlockFormat
+
+ROUNDINGS = ("nearest", "ldlq", "yaqa")
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized matrix (rows, columns) and what follows from it.
+
+    shift: (rows,), to be added to the bias: what the error does to the mean input; None without
+    calibration. drop: predicted loss, in the units of the Hessian's.
+    """
+
+    weight: PackedWeight | BlockWeight
+    shift: Tensor | None
+    drop: float
+
+
+def quantize_matrix(
+    weight: Tensor,
+    form: AnyFormat,
+    hessian: Hessian | None = None,
+    rounding: str = "nearest",
+    adapts_bias: bool = True,
+) -> Quantized:
+    """Quantize a matrix (rows, columns).
+
+    rounding: `nearest`; `ldlq`, by the Hessian over the inputs; `yaqa`, by both sides of it.
+    adapts_bias: whether the layer has, or may be given, a bias.
+
+    Raises:
+        WeightError: the weight is empty or not finite.
+        ValueError: a rounding with feedback, but no Hessian; an unknown rounding.
+    """
+    if rounding not in ROUNDINGS:
+        raise ValueError(f"rounding={rounding!r}; use one of {', '.join(ROUNDINGS)}")
+    if hessian is None and rounding != "nearest":
+        raise ValueError(f"rounding={rounding!r} needs a Hessian; collect one, or use 'nearest'")
+    weight = weight.detach().to(torch.float32)
+    check_weight(weight)
+    feedback = rounding != "nearest"
+    curvature = None
+    if hessian is not None:
+        curvature = Curvature.of(hessian, rounding != "ldlq", adapts_bias)
+    packed = _pack(weight, form, curvature if feedback else None)
+    if curvature is None:
+        return Quantized(packed, None, 0.0)
+    error = weight - unpacked(packed)
+    return Quantized(packed, error @ curvature.centre, curvature.loss(error))
+
+
+def _pack(
+    weight: Tensor, form: AnyFormat, curvature: Curvature | None
+) -> PackedWeight | BlockWeight:
+    if not isinstance(form, BlockFormat):
+        return quantize_weight(weight, form, curvature)
+    lookup = block_lookup(weight, form)
+    if curvature is None:
+        codes = nearest_block(weight, lookup)
+    else:
+        codes, _ = round_by_curvature(weight, lookup, curvature, refit=False)
+    return pack_block(codes.to(torch.uint8), lookup, form, weight)
+
+
+def unpacked(packed: PackedWeight | BlockWeight) -> Tensor:
+    """Return the weights (rows, columns) that a packed matrix stands for."""
+    return unpack_block(packed) if isinstance(packed, BlockWeight) else unpack_weight(packed)
