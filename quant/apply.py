@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from joblib import Memory, Parallel, delayed
 from torch import nn
 
 from smalti.quant.hessian import Hessian
-from smalti.quant.matrix import Quantized, quantize_matrix
+from smalti.quant.jobs import Task, quantize_all
+from smalti.quant.matrix import Quantized
 from smalti.quant.plan import Plan, PlanError
 from smalti.quant.targets import (
     kind_of,
     layers_with_weights,
-    matrix_of,
     replacement,
     weight_of,
     why_not,
 )
-from smalti.quant.weight import WeightError
 from smalti.runtime.format import AnyFormat
 
 Progress = Callable[[str, int, int], None]
@@ -44,15 +41,6 @@ class LayerReport:
     error: float
     drop: float = 0.0
     reason: str = ""
-
-
-@dataclass(frozen=True)
-class _Task:
-    """A layer to quantize; layers that share a weight share the first one's task."""
-
-    name: str
-    layer: nn.Module
-    form: AnyFormat
 
 
 def quantize_(
@@ -96,7 +84,8 @@ def quantize_(
     chosen.check([name for name in layers if kind_of(layers[name])])
     reasons = {name: _why_float(layer, chosen.format_of(name)) for name, layer in layers.items()}
     tasks = _tasks(layers, chosen, reasons)
-    found = _run(tasks, hessians or {}, rounding, jobs, resume, progress)
+    results = quantize_all(list(tasks.values()), hessians or {}, rounding, jobs, resume)
+    found = _run(tasks, results, progress)
     _swap(module, layers, reasons, tasks, found, activations == "int8")
     return [
         _float_report(name, layer, reasons[name])
@@ -115,37 +104,19 @@ def _why_float(layer: nn.Module, form: AnyFormat | None) -> str | None:
 
 def _tasks(
     layers: Mapping[str, nn.Module], plan: Plan, reasons: Mapping[str, str | None]
-) -> dict[int, _Task]:
+) -> dict[int, Task]:
     """By identity of the weight, so that tied weights are quantized once."""
-    tasks: dict[int, _Task] = {}
+    tasks: dict[int, Task] = {}
     for name, layer in layers.items():
         form = plan.format_of(name)
         if form is not None and reasons[name] is None:
-            tasks.setdefault(id(weight_of(layer)), _Task(name, layer, form))
+            tasks.setdefault(id(weight_of(layer)), Task(name, layer, form))
     return tasks
 
 
 def _run(
-    tasks: Mapping[int, _Task],
-    hessians: Mapping[str, Hessian],
-    rounding: str,
-    jobs: int,
-    resume: Path | None,
-    progress: Progress | None,
+    tasks: Mapping[int, Task], results: Iterable[Quantized], progress: Progress | None
 ) -> dict[int, Quantized]:
-    work = Memory(resume, verbose=0).cache(_quantize, ignore=["name"])
-    calls = (
-        delayed(work)(
-            task.name,
-            matrix_of(task.layer),
-            task.form,
-            _hessian(hessians, task.name, rounding),
-            rounding,
-            not isinstance(task.layer, nn.Embedding),
-        )
-        for task in tasks.values()
-    )
-    results = Parallel(n_jobs=jobs, return_as="generator")(calls)
     found = {}
     for i, ((key, task), result) in enumerate(zip(tasks.items(), results, strict=True)):
         found[key] = result
@@ -154,36 +125,11 @@ def _run(
     return found
 
 
-def _hessian(hessians: Mapping[str, Hessian], name: str, rounding: str) -> Hessian | None:
-    if name in hessians or rounding == "nearest":
-        return hessians.get(name)
-    raise ValueError(f"layer {name}: rounding={rounding!r} needs a Hessian, and there is none")
-
-
-def _quantize(
-    name: str,
-    weight: torch.Tensor,
-    form: AnyFormat,
-    hessian: Hessian | None,
-    rounding: str,
-    adapts_bias: bool,
-) -> Quantized:
-    """Quantize on one thread: the codes may not depend on how many layers run at once."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return quantize_matrix(weight, form, hessian, rounding, adapts_bias)
-    except WeightError as error:
-        raise WeightError(f"layer {name}: {error}") from None
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _swap(
     module: nn.Module,
     layers: Mapping[str, nn.Module],
     reasons: Mapping[str, str | None],
-    tasks: Mapping[int, _Task],
+    tasks: Mapping[int, Task],
     found: Mapping[int, Quantized],
     int8: bool,
 ) -> None:

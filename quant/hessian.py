@@ -51,6 +51,14 @@ class Hessian:
         self.inputs += x.T @ x
         self.samples += len(x)
 
+    def add_lookups(self, g: Tensor, rows: int) -> None:
+        """Add gradients g (samples, tokens, n) of what an embedding of `rows` rows gave.
+
+        Every row is taken to be looked up equally often.
+        """
+        self.inputs[:-1, :-1] += g.flatten(0, 1).T @ g.flatten(0, 1) / rows
+        self.samples += len(g)
+
     def add_samples(self, x: Tensor, g: Tensor) -> None:
         """Add sketch B: G^T G and G G^T of each sample's gradient G = sum over tokens of g x^T.
 

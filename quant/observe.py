@@ -88,19 +88,20 @@ def _see(module: nn.Module, batch: Batch, sketch: str, loss: str, index: int) ->
         return
     generator = torch.Generator().manual_seed(index)
     with torch.enable_grad():
-        outputs = [o for o in _tensors(module(*batch)) if o.requires_grad]
+        outputs = [o for o in tensors(module(*batch)) if o.requires_grad]
         if not outputs:
             raise CalibrationError("no output depends on a weight; sketch='inputs' needs none")
         torch.stack([_score(o, loss, generator) for o in outputs]).sum().backward()
 
 
-def _tensors(outputs: Any) -> Iterator[Tensor]:
+def tensors(outputs: Any) -> Iterator[Tensor]:
+    """Give the tensors of a module's outputs, in order."""
     if isinstance(outputs, Tensor):
         yield outputs
     elif isinstance(outputs, Mapping):
-        yield from (t for o in outputs.values() for t in _tensors(o))
+        yield from (t for o in outputs.values() for t in tensors(o))
     elif isinstance(outputs, list | tuple):
-        yield from (t for o in outputs for t in _tensors(o))
+        yield from (t for o in outputs for t in tensors(o))
 
 
 def _score(output: Tensor, loss: str, generator: torch.Generator) -> Tensor:

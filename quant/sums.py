@@ -84,7 +84,7 @@ class Sums:
         """Add inputs and the gradients of the outputs, by sketch A or B."""
         g = _output_gradients(layer, g)
         if x is None:  # rows are looked up, not multiplied: their columns are the outputs
-            self.of(name, layer, two_sided=False).add_inputs(g.flatten(0, 1))
+            self.of(name, layer, two_sided=False).add_lookups(g, len(next(layer.parameters())))
         elif sketch == "A":
             hessian = self.of(name, layer, two_sided=True)
             hessian.add_tokens(x.flatten(0, 1), g.flatten(0, 1), self.before.get(name))

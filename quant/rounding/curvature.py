@@ -10,7 +10,7 @@ from torch import Tensor
 from smalti.quant.hessian import Hessian
 from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
 
-DAMPING = 0.01  # of the mean of the diagonal
+DAMPING = 0.1  # of the mean of the diagonal; a tenth keeps feedback from fitting the sample
 
 
 @dataclass(frozen=True)

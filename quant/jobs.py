@@ -1,0 +1,76 @@
+"""Quantizes many layers at once: joblib decides where, a folder keeps what is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from joblib import Memory, Parallel, delayed
+from torch import Tensor, nn
+
+from smalti.quant.hessian import Hessian
+from smalti.quant.matrix import Quantized, quantize_matrix
+from smalti.quant.targets import matrix_of
+from smalti.quant.weight import WeightError
+from smalti.runtime.format import AnyFormat
+
+
+@dataclass(frozen=True)
+class Task:
+    """A layer to quantize."""
+
+    name: str
+    layer: nn.Module
+    form: AnyFormat
+
+
+def quantize_all(
+    tasks: Sequence[Task],
+    hessians: Mapping[str, Hessian],
+    rounding: str,
+    jobs: int,
+    resume: Path | None,
+) -> Iterator[Quantized]:
+    """Quantize layers, `jobs` at once, on the backend that `joblib.parallel_config` has chosen.
+
+    resume: a folder of results, found again by all that decides them; None keeps nothing.
+
+    Raises:
+        WeightError: a weight is empty or not finite; names the layer.
+        ValueError: feedback without a Hessian; names the layer.
+    """
+    work = Memory(resume, verbose=0).cache(_quantize, ignore=["name"])
+    calls = (delayed(work)(*_arguments(task, hessians, rounding)) for task in tasks)
+    return iter(Parallel(n_jobs=jobs, return_as="generator")(calls))
+
+
+def _arguments(
+    task: Task, hessians: Mapping[str, Hessian], rounding: str
+) -> tuple[str, Tensor, AnyFormat, Hessian | None, str, bool]:
+    """What `_quantize` takes, fetched when the layer's turn has come."""
+    hessian = hessians.get(task.name)
+    if hessian is None and rounding != "nearest":
+        raise ValueError(f"layer {task.name}: rounding={rounding!r} needs a Hessian; it has none")
+    adapts_bias = not isinstance(task.layer, nn.Embedding)
+    return task.name, matrix_of(task.layer), task.form, hessian, rounding, adapts_bias
+
+
+def _quantize(
+    name: str,
+    weight: Tensor,
+    form: AnyFormat,
+    hessian: Hessian | None,
+    rounding: str,
+    adapts_bias: bool,
+) -> Quantized:
+    """Quantize on one thread: codes must not depend on how many layers run at once."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return quantize_matrix(weight, form, hessian, rounding, adapts_bias)
+    except WeightError as error:
+        raise WeightError(f"layer {name}: {error}") from None
+    finally:
+        torch.set_num_threads(threads)
