@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from smalti.export.cli_author import export, plan
 from smalti.runtime.errors import CheckError, FileError, MissingRuntimeError, SmaltiError
 
 _FILE = click.Path(dir_okay=False)
@@ -41,41 +42,8 @@ def main() -> None:
     """Put Torch models on phones, boards and PCs at 2 to 4 bits a weight."""
 
 
-def _pattern_and_format(option: str) -> tuple[str, str]:
-    pattern, _, form = option.rpartition("=")
-    return pattern or "*", form
-
-
-@main.command()
-@click.argument("recipe")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    required=True,
-    metavar="[GLOB=]FORMAT",
-    help="vq-2x64-g128, float, ...; for layers whose name matches GLOB, the last match decides.",
-)
-@click.option("-o", "--output", type=_FILE, required=True, help="The .onnx file to write.")
-@click.option("--activations", type=click.Choice(["int8", "float"]), default="int8")
-@click.option("--fallback", type=click.Choice(["fold", "nofold", "none"]), default="fold")
-@_json
-def export(
-    recipe: str,
-    formats: Sequence[str],
-    output: str,
-    activations: str,
-    fallback: str,
-    as_json: bool,
-) -> None:
-    """Quantize the model of RECIPE (a .py file or a module), export it and check the file."""
-    from smalti.export import report
-    from smalti.export.recipe import load_recipe
-    from smalti.export.run import export_recipe
-
-    plan = dict(_pattern_and_format(f) for f in formats)
-    done = export_recipe(load_recipe(recipe), plan, output, activations, fallback)
-    report.show(report.export_table(done), done, as_json)
+main.add_command(export)
+main.add_command(plan)
 
 
 @main.command()

