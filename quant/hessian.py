@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+Array = NDArray[np.float32]
 _RIDGE = 1e-4  # of the mean of the diagonal: a bias without effect (a key's) stays as it is
 
 
@@ -34,6 +38,11 @@ class Hessian:
         """Return a Hessian that has seen nothing."""
         outputs = torch.zeros(rows, rows) if two_sided else None
         return cls(torch.zeros(columns + 1, columns + 1), outputs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to other processes, and into hashes, as arrays: tensors pickle differently."""
+        outputs = None if self.outputs is None else self.outputs.numpy()
+        return _from_arrays, (self.inputs.numpy(), outputs, self.samples)
 
     @property
     def centre(self) -> Tensor:
@@ -102,6 +111,11 @@ class Hessian:
         """Return what `pack` has packed."""
         outputs = _symmetric(stored["outputs"]) if "outputs" in stored else None
         return cls(_symmetric(stored["inputs"]), outputs, int(stored["samples"]))
+
+
+def _from_arrays(inputs: Array, outputs: Array | None, samples: int) -> Hessian:
+    second = None if outputs is None else torch.from_numpy(outputs.copy())
+    return Hessian(torch.from_numpy(inputs.copy()), second, samples)
 
 
 def _with_one(x: Tensor) -> Tensor:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 from joblib import Memory, Parallel, delayed
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
 from smalti.quant.hessian import Hessian
 from smalti.quant.matrix import Quantized, quantize_matrix
 from smalti.quant.targets import matrix_of
 from smalti.quant.weight import WeightError
 from smalti.runtime.format import AnyFormat
+
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -41,25 +46,26 @@ def quantize_all(
         WeightError: a weight is empty or not finite; names the layer.
         ValueError: feedback without a Hessian; names the layer.
     """
-    work = Memory(resume, verbose=0).cache(_quantize, ignore=["name"])
+    folder = resume and resume / version("smalti")
+    work = Memory(folder, verbose=0).cache(_quantize, ignore=["name"])
     calls = (delayed(work)(*_arguments(task, hessians, rounding)) for task in tasks)
     return iter(Parallel(n_jobs=jobs, return_as="generator")(calls))
 
 
 def _arguments(
     task: Task, hessians: Mapping[str, Hessian], rounding: str
-) -> tuple[str, Tensor, AnyFormat, Hessian | None, str, bool]:
+) -> tuple[str, Array, AnyFormat, Hessian | None, str, bool]:
     """What `_quantize` takes, fetched when the layer's turn has come."""
     hessian = hessians.get(task.name)
     if hessian is None and rounding != "nearest":
         raise ValueError(f"layer {task.name}: rounding={rounding!r} needs a Hessian; it has none")
     adapts_bias = not isinstance(task.layer, nn.Embedding)
-    return task.name, matrix_of(task.layer), task.form, hessian, rounding, adapts_bias
+    return task.name, matrix_of(task.layer).numpy(), task.form, hessian, rounding, adapts_bias
 
 
 def _quantize(
     name: str,
-    weight: Tensor,
+    weight: Array,
     form: AnyFormat,
     hessian: Hessian | None,
     rounding: str,
@@ -69,7 +75,7 @@ def _quantize(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return quantize_matrix(weight, form, hessian, rounding, adapts_bias)
+        return quantize_matrix(torch.tensor(weight), form, hessian, rounding, adapts_bias)
     except WeightError as error:
         raise WeightError(f"layer {name}: {error}") from None
     finally:

@@ -37,7 +37,7 @@ def slope(weight: Tensor, hessian: Hessian) -> float:
 
     weight: (m, n). With sketch B it is 1/2 E||G||^2 ||W||^2 / (m n), G a sample's gradient.
     """
-    inputs = Curvature.of(hessian, two_sided=True, adapts_bias=True).inputs
+    inputs = Curvature.of(hessian, adapts_bias=True).inputs
     return 0.5 * float(inputs.trace() * weight.square().mean())
 
 

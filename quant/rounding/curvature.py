@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,13 +26,17 @@ class Curvature:
     centre: Tensor
 
     @classmethod
-    def of(cls, hessian: Hessian, two_sided: bool, adapts_bias: bool) -> Curvature:
+    def of(cls, hessian: Hessian, adapts_bias: bool) -> Curvature:
         """Scale a layer's Hessian: the inputs' side per sample, the outputs' to trace 1."""
-        outputs = hessian.outputs if two_sided else None
+        outputs = hessian.outputs
         if outputs is not None:
             outputs = outputs / outputs.trace().clamp(min=1e-30)
         inputs = hessian.centred() if adapts_bias else hessian.inputs[:-1, :-1]
         return cls(inputs / max(hessian.samples, 1), outputs, hessian.centre)
+
+    def one_sided(self) -> Curvature:
+        """The same, rows taken to be independent and equal."""
+        return replace(self, outputs=None)
 
     def rotated(self, block: int, seed: int) -> Curvature:
         """The same of a weight whose rows were rotated: H_I -> R H_I R^T."""

@@ -133,9 +133,7 @@ class _Chooser:
     def __init__(self, lookup: Lookup, blocks: Tensor | None) -> None:
         values = lookup.values
         self.lookup, self.blocks = lookup, blocks
-        self.values = values.to(blocks.dtype) if blocks is not None else values
-        outer = self.values.unsqueeze(2) * self.values.unsqueeze(1)
-        self.squares = outer.flatten(1).T  # (p * p, n)
+        self.squares = (values.unsqueeze(2) * values.unsqueeze(1)).flatten(1).T  # (p * p, n)
 
     def __call__(self, target: Tensor, rows: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Targets (k, p) of entries (rows, vectors) -> codes (k,) and their values (k, p)."""
@@ -146,9 +144,9 @@ class _Chooser:
         if self.lookup.offsets is not None:
             offset = self.lookup.offsets.to(target.dtype)[rows, group].unsqueeze(1)
         z = (target - offset) / torch.where(scale == 0, 1, scale)  # rows of zeros have scale 0
-        metric = torch.eye(p) if self.blocks is None else self.blocks[vectors]
+        metric = torch.eye(p).to(z) if self.blocks is None else self.blocks[vectors]
         score = 2 * (z.unsqueeze(1) @ metric).squeeze(1) @ values.T
-        score -= metric.flatten(-2) @ self.squares
+        score -= metric.flatten(-2) @ self.squares.to(z)
         codes = score.argmax(1)
         return codes, values[codes] * scale + offset
 

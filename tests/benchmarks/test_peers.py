@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.peers import ggml, nf4, uniform
-from benchmarks.peers import hqq as peer_hqq
+from benchmarks.quality.peers import ggml, nf4, uniform
+from benchmarks.quality.peers import hqq as peer_hqq
 
 # Relative squared errors on N(0, 1) by group size, measured elsewhere on two million samples with
 # an exact zero point. One of few bits changes at most 3 % from groups of 128 on, but 14 % at 16.

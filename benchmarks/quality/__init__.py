@@ -1,0 +1,1 @@
+"""Quality per bit: our formats and roundings beside the peers', on two real models."""
