@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,13 @@ _SETTINGS = (
         "--data",
         type=click.Choice(["recipe", "random", "none"]),
         help="Calibrate on the recipe's calibration(), on made-up inputs, or not at all. "
-        "Default: recipe where it has one, else random to plan and none to export.",
+        "Default: recipe where it has one; else random with a plan, none without.",
     ),
     click.option(
         "--rounding",
         type=click.Choice(["nearest", "ldlq", "yaqa"]),
         help="Round to the nearest, or with feedback of errors by one or both sides of the "
-        "Hessian. Default: yaqa on the recipe's data, else nearest.",
+        "Hessian. Default: yaqa where there is data, else nearest.",
     ),
     click.option("--jobs", type=click.IntRange(1), help="Layers at once. Default: one a core."),
     click.option(
@@ -56,7 +57,7 @@ def _settings(
     from smalti.export.settings import Settings
 
     data = data or (otherwise if recipe.calibration is None else "recipe")
-    rounding = rounding or ("yaqa" if data == "recipe" else "nearest")
+    rounding = rounding or ("nearest" if data == "none" else "yaqa")
     return Settings(data, rounding, jobs or os.cpu_count() or 1, resume)
 
 
@@ -87,6 +88,7 @@ def _pattern_and_format(option: str) -> tuple[str, str]:
 @click.option("--plan", "plan_file", type=_FILE, help="A plan.toml, in place of --format.")
 @click.option("-o", "--output", type=_FILE, required=True, help="The .onnx file to write.")
 @click.option("--activations", type=click.Choice(["int8", "float"]), default="int8")
+@click.option("--refine", is_flag=True, help="Fine-tune scales, biases and norms on the data.")
 @click.option("--fallback", type=click.Choice(["fold", "nofold", "none"]), default="fold")
 @_with_settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
@@ -96,6 +98,7 @@ def export(
     plan_file: str | None,
     output: str,
     activations: str,
+    refine: bool,
     fallback: str,
     as_json: bool,
     **settings: Any,
@@ -110,7 +113,8 @@ def export(
         raise click.UsageError("give either --format or --plan")
     loaded = load_recipe(recipe)
     spec = Plan.read(plan_file) if plan_file else dict(_pattern_and_format(f) for f in formats)
-    chosen = _settings(loaded, "none", **settings)
+    chosen = _settings(loaded, "random" if plan_file or refine else "none", **settings)
+    chosen = replace(chosen, refine=refine)
     done = export_recipe(loaded, Plan.of(spec), output, activations, fallback, chosen)
     report.show(report.export_table(done), done, as_json)
 

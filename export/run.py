@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,9 @@ from smalti.runtime.errors import FileError
 from smalti.runtime.session import Native, Session
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from smalti.export.calibrate import Calibration
     from smalti.export.recipe import Recipe
     from smalti.export.settings import Settings
     from smalti.quant.apply import LayerReport
@@ -60,6 +63,8 @@ def export_recipe(
             activations=activations,
             progress=lambda name, i, n: status.update(f"quantizing {name} ({i + 1} of {n})"),
         )
+        if settings.refine:
+            _refine(module, recipe, found, status.update)
         errors = export_onnx(
             module,
             recipe.example_inputs(),
@@ -71,6 +76,29 @@ def export_recipe(
         )
     size = Session(path).artifact.bytes
     return Exported(path, size / 1e6, 8 * size / weights, errors, layers)
+
+
+def _refine(
+    module: Module, recipe: Recipe, found: Calibration, progress: Callable[[str], None]
+) -> None:
+    """Fine-tune what is stored in float beside the codes.
+
+    Raises:
+        RecipeError: there is no data to refine on.
+    """
+    from smalti.export.recipe import RecipeError
+    from smalti.quant.refine import refine_
+
+    if not found.batches:
+        raise RecipeError(f"{recipe.name}: refinement needs data; use --data recipe or random")
+    progress("refining")
+    refine_(
+        module,
+        recipe.model().eval(),
+        found.batches,
+        loss=recipe.loss,
+        progress=lambda epoch, loss: progress(f"refining: loss {loss:.4g} after epoch {epoch}"),
+    )
 
 
 def feed_for(path: str, inputs: Sequence[str]) -> Feed:

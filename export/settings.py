@@ -11,10 +11,11 @@ class Settings:
     """Choices of a person, or their defaults.
 
     data: recipe, random or none; rounding: nearest, ldlq or yaqa; jobs: layers at once; resume: a
-    folder that keeps finished work.
+    folder that keeps finished work; refine: whether scales, biases and norms are fine-tuned.
     """
 
     data: str = "none"
     rounding: str = "nearest"
     jobs: int = 1
     resume: Path | None = None
+    refine: bool = False
