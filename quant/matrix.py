@@ -42,11 +42,13 @@ def quantize_matrix(
     hessian: Hessian | None = None,
     rounding: str = "nearest",
     adapts_bias: bool = True,
+    learned: bool = False,
 ) -> Quantized:
     """Quantize a matrix (rows, columns).
 
     rounding: `nearest`; `ldlq`, by the Hessian over the inputs; `yaqa`, by both sides of it.
-    adapts_bias: whether the layer has, or may be given, a bias.
+    adapts_bias: whether the layer has, or may be given, a bias. learned: fit a codebook to this
+    matrix; formats that have no grid leave it out.
 
     Raises:
         WeightError: the weight is empty or not finite.
@@ -58,22 +60,20 @@ def quantize_matrix(
         raise ValueError(f"rounding={rounding!r} needs a Hessian; collect one, or use 'nearest'")
     weight = weight.detach().to(torch.float32)
     check_weight(weight)
-    feedback = rounding != "nearest"
-    curvature = None
-    if hessian is not None:
-        curvature = Curvature.of(hessian, rounding != "ldlq", adapts_bias)
-    packed = _pack(weight, form, curvature if feedback else None)
-    if curvature is None:
-        return Quantized(packed, None, 0.0)
+    if hessian is None:
+        return Quantized(_pack(weight, form, None, learned), None, 0.0)
+    curvature = Curvature.of(hessian, adapts_bias)
+    used = {"nearest": None, "ldlq": curvature.one_sided(), "yaqa": curvature}
+    packed = _pack(weight, form, used[rounding], learned)
     error = weight - unpacked(packed)
     return Quantized(packed, error @ curvature.centre, curvature.loss(error))
 
 
 def _pack(
-    weight: Tensor, form: AnyFormat, curvature: Curvature | None
+    weight: Tensor, form: AnyFormat, curvature: Curvature | None, learned: bool
 ) -> PackedWeight | BlockWeight:
     if not isinstance(form, BlockFormat):
-        return quantize_weight(weight, form, curvature)
+        return quantize_weight(weight, form, curvature, learned=learned)
     lookup = block_lookup(weight, form)
     if curvature is None:
         codes = nearest_block(weight, lookup)

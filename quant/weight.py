@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log2
 
 import torch
 from torch import Tensor
 
+from smalti.quant.codebook import round_learned
 from smalti.quant.grids import Grid, load_grid
+from smalti.quant.lloyd import to_int8
 from smalti.quant.rounding.choose import round_by_curvature
 from smalti.quant.rounding.curvature import Curvature
 from smalti.quant.rounding.nearest import round_nearest
@@ -32,7 +34,7 @@ class PackedWeight:
     """A packed matrix (rows, columns) and what it lost.
 
     codes: bytes with their header; scales: fp16 (tiles, groups, 16); grid: (n, p) int8 in units of
-    `step`; error: ||W' - W||^2 / ||W||^2.
+    `step`; error: ||W' - W||^2 / ||W||^2; learned: whether the grid is this matrix's own.
     """
 
     header: Header
@@ -41,6 +43,7 @@ class PackedWeight:
     grid: Tensor
     step: float
     error: float
+    learned: bool = False
 
     @property
     def format(self) -> Format:
@@ -49,8 +52,9 @@ class PackedWeight:
 
     @property
     def bytes(self) -> int:
-        """Size in the file, without the shared grid."""
-        return self.codes.nbytes + self.scales.nbytes
+        """Size in the file, with the grid if no other matrix shares it."""
+        grid = self.grid.nbytes if self.learned else 0
+        return self.codes.nbytes + self.scales.nbytes + grid
 
 
 def check_weight(weight: Tensor) -> None:
@@ -69,11 +73,16 @@ def _unit(values: Tensor, top: int) -> float:
 
 
 def quantize_weight(
-    weight: Tensor, form: Format, curvature: Curvature | None = None, seed: int = SEED
+    weight: Tensor,
+    form: Format,
+    curvature: Curvature | None = None,
+    seed: int = SEED,
+    learned: bool = False,
 ) -> PackedWeight:
     """Quantize a matrix (rows, columns): to the nearest codes, or by feedback of errors.
 
-    curvature: of the weight as it comes, not rotated.
+    curvature: of the weight as it comes, not rotated. learned: fit a codebook to this matrix, in
+    the place of the format's fixed grid.
 
     Raises:
         WeightError: the weight is empty or not finite.
@@ -86,12 +95,14 @@ def quantize_weight(
     rotated = hadamard_transform.reference(weight / size, block, seed)
     grid = load_grid(form.grid_name)
     codes, lookup = round_nearest(rotated, grid, form.group or columns)
-    if curvature is not None:
-        turned = curvature.rotated(block, seed)
+    turned = None if curvature is None else curvature.rotated(block, seed)
+    if learned:
+        codes, lookup = round_learned(rotated, lookup, turned)
+        grid = to_int8(lookup.values.double().numpy())
+    elif turned is not None:
         codes, lookup = round_by_curvature(rotated, lookup, turned, refit=True)
-    return _pack(
-        rotated, codes, lookup.scales, grid, Header(form, rows, columns, block, seed), size
-    )
+    header = Header(form, rows, columns, block, seed)
+    return replace(_pack(rotated, codes, lookup.scales, grid, header, size), learned=learned)
 
 
 def _pack(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from smalti.quant.rounding.lookup import Lookup
+from smalti.quant.rounding.solve import solve
 
 _STEPS = 25
 
@@ -37,7 +37,7 @@ def refit_scales(
     if outputs is not None:
         diagonal = diagonal * outputs.diagonal().unsqueeze(1)
     residual = sums(fixed) - apply(lookup.scales)
-    return replace(lookup, scales=lookup.scales + _solve(apply, residual, diagonal))
+    return replace(lookup, scales=lookup.scales + solve(apply, residual, diagonal, _STEPS))
 
 
 def _group_sums(x: Tensor, lookup: Lookup) -> Tensor:
@@ -53,19 +53,3 @@ def _diagonal(unit: Tensor, lookup: Lookup, inputs: Tensor) -> Tensor:
     starts = range(0, unit.shape[1], lookup.width)
     parts = [slice(start, start + lookup.width) for start in starts]
     return torch.stack([(unit[:, p] @ inputs[p, p] * unit[:, p]).sum(1) for p in parts], dim=1)
-
-
-def _solve(apply: Callable[[Tensor], Tensor], residual: Tensor, diagonal: Tensor) -> Tensor:
-    """x with apply(x) = residual, nearly: preconditioned conjugate gradients from zero."""
-    inverse = torch.where(diagonal > 0, 1 / diagonal.clamp(min=1e-30), 0.0)
-    x, step = torch.zeros_like(residual), inverse * residual
-    size = (residual * step).sum()
-    for _ in range(_STEPS):
-        if size <= 0:
-            break
-        image = apply(step)
-        length = size / (step * image).sum()
-        x, residual = x + length * step, residual - length * image
-        next_size = (residual * inverse * residual).sum()
-        step, size = inverse * residual + next_size / size * step, next_size
-    return x
