@@ -38,8 +38,9 @@ class PlanFacts:
     """What a plan file tells its reader; a fact that is None is left out.
 
     smalti: the version. budget: as asked, with its unit. bytes: predicted size. drop: predicted,
-    in the unit of `metric`; measured: on the calibration data. gap: the most by which another plan could be better, relative.
-    linear: whether drops of layers still add up at this size. rounding: how codes are chosen.
+    in the unit of `metric`; measured: on the calibration data. gap: the most by which another plan
+    could be better, relative. linear: whether drops of layers still add up at this size. rounding:
+    how codes are chosen.
     """
 
     smalti: str | None = None

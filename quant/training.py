@@ -14,13 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization, remove_parametrizations
 
-from smalti.quant.plan import Plan, PlanError
+from smalti.quant.matrix import quantize_matrix, unpacked
+from smalti.quant.plan import Plan
 from smalti.quant.targets import kind_of, layers_with_weights, why_not
-from smalti.quant.weight import WeightError, quantize_weight
-from smalti.runtime.format import Format
-from smalti.runtime.ops.dequantize import dequantize
-from smalti.runtime.ops.hadamard_transform.op import hadamard
-from smalti.runtime.rotation import signs
+from smalti.quant.weight import WeightError
+from smalti.runtime.format import AnyFormat
 
 Batch = tuple[Tensor, ...]
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -33,24 +31,20 @@ class Batches(Protocol):
     def __iter__(self) -> Iterator[Batch]: ...
 
 
-def rounded(weight: Tensor, form: Format) -> Tensor:
-    """Return what `quantize_weight` keeps of a weight (rows, ...), rotated back, same shape.
+def rounded(weight: Tensor, form: AnyFormat) -> Tensor:
+    """Return what a format keeps of a weight (rows, ...), rounded to the nearest, in its shape.
 
     Raises:
         WeightError: the weight is not finite.
     """
-    packed = quantize_weight(weight.flatten(1), form)
-    h = packed.header
-    steps = dequantize(packed.codes, packed.scales, packed.grid, h.rows, h.columns)
-    flip = torch.from_numpy(signs(h.seed, h.columns))
-    back = hadamard(steps * packed.step, h.block) * flip  # (H D)^-1 = D H
-    return back.reshape(weight.shape).to(weight)
+    found = unpacked(quantize_matrix(weight.flatten(1), form).weight)
+    return found.reshape(weight.shape).to(weight)
 
 
 class _StraightThrough(nn.Module):
     """Rounds a weight anew whenever it has changed; its gradient passes as it is."""
 
-    def __init__(self, name: str, form: Format) -> None:
+    def __init__(self, name: str, form: AnyFormat) -> None:
         super().__init__()
         self.name, self.form = name, form
         self.latent = self.found = torch.empty(0)  # the weight last seen, and what came of it
@@ -100,7 +94,7 @@ def fake_quantize_(module: nn.Module, plan: Plan | str | Mapping[str, str]) -> F
     parameters are the latent float weights, and their names in `state_dict` change meanwhile.
 
     Raises:
-        FormatError, PlanError: the plan does not read, does not fit, or has other than vq formats.
+        FormatError, PlanError: the plan does not read, or does not fit.
         WeightError: in forward, where training has diverged.
     """
     chosen, layers = Plan.of(plan), dict(layers_with_weights(module))
@@ -113,14 +107,10 @@ def fake_quantize_(module: nn.Module, plan: Plan | str | Mapping[str, str]) -> F
     return FakeQuantization([layers[name] for name in forms])
 
 
-def _format(name: str, layer: nn.Module, plan: Plan) -> Format | None:
+def _format(name: str, layer: nn.Module, plan: Plan) -> AnyFormat | None:
     """Return the format of a layer, None where it stays in float."""
     form = plan.format_of(name)
-    if form is None or (isinstance(form, Format) and why_not(layer, form)):
-        return None
-    if not isinstance(form, Format):
-        raise PlanError(f"layer {name}: training rounds to vq formats only, not to {form}")
-    return form
+    return None if form is None or why_not(layer, form) else form
 
 
 def fine_tune(

@@ -25,8 +25,11 @@ _MINILM = (
 
 def goals(subject: str, rows: Sequence[Row]) -> list[Row]:
     """Return name, threads, value, bar, met; value is None where no row counts."""
-    ours = [row for row in rows if not row["peer"]]
-    return _of_minilm(ours) if subject == "minilm" else _of_fashion(ours, rows)
+    ours = [row for row in rows if not row["peer"] and row["bits"] < 32]
+    if subject == "minilm":
+        return _of_minilm(ours)
+    fp32 = next((row["score"] for row in rows if row["name"] == "fp32"), 1.0)
+    return _of_fashion(ours, rows, fp32)
 
 
 def _of_minilm(ours: Sequence[Row]) -> list[Row]:
@@ -45,13 +48,20 @@ def _of_minilm(ours: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _of_fashion(ours: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
+def _of_fashion(ours: Sequence[Row], rows: Sequence[Row], fp32: float) -> list[Row]:
     found = []
     for bits in (2, 3, 4):
         mine = [r["drop"] for r in ours if r["data"] and bits <= r["bits"] < bits + 0.35]
         theirs = [r["drop"] for r in rows if r["name"] == f"GPTQ int{bits} g128 + clip"]
         ratio = theirs[0] / min(mine) if mine and theirs else None
         found.append(_goal(f"KL of GPTQ + clip / ours, {bits} bits", ratio, 1.5, below=False))
+    calibrated = [r for r in ours if r["data"] and "trained" not in r["name"]]
+    three = [r["score"] for r in calibrated if 3 <= r["bits"] < 3.35]
+    two = [r["score"] for r in ours if "trained" in r["name"]]
+    found.append(
+        _goal("accuracy, 3 bits calibrated", max(three, default=None), fp32 - 0.003, False)
+    )
+    found.append(_goal("accuracy, 2 bits trained", max(two, default=None), fp32 - 0.015, False))
     return found
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.quality.subjects import Subject, layers
+from benchmarks.quality.subjects import Fashion, Subject, layers
 from smalti.export.calibrate import calibrate
 from smalti.export.recipe import load_recipe
-from smalti.quant import quantize_
+from smalti.quant import LayerReport, fake_quantize_, quantize_, refine_
 from smalti.quant.layers import VQLinear
 from smalti.quant.observe import Batch
 from smalti.quant.planner import Budget, make_plan
 from smalti.quant.sensitivity import costs
 from smalti.quant.sums import Hessians
+from smalti.quant.training import fine_tune
 from smalti.runtime.format import parse_format
 from smalti.runtime.ops.dequantize import dequantize, quantize_activations
 from smalti.runtime.ops.hadamard_transform.op import hadamard_transform
@@ -43,6 +44,18 @@ class Ours:
         what = self.form if isinstance(self.form, str) else f"plan for {self.form} bits"
         data = {"none": "no data", "random": "made-up data", "recipe": "data"}[self.data]
         return f"{what} {self.rounding}, {data}{', refined' if self.refined else ''}"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A row of quantization-aware training: one epoch against the float model's outputs."""
+
+    form: str
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        return f"{self.form} trained for an epoch, data"
 
 
 class Calibrations:
@@ -77,12 +90,30 @@ def quantized(row: Ours, subject: Subject, known: Calibrations) -> tuple[nn.Modu
         plan = make_plan(module, found, Budget(bits=row.form)).allocation.formats
     reports = quantize_(module, plan, chosen, rounding=row.rounding, jobs=2, resume=keep)
     if row.refined:
-        from smalti.quant.refine import refine_
-
         refine_(module, subject.model(), batches, loss=subject.loss)
+    return as_dense(module), _bits(reports, names)
+
+
+def trained(row: Trained, subject: Fashion) -> tuple[nn.Module, float]:
+    """Return the module of a row after training with the rounding on, and its bits."""
+    module, teacher = subject.model(), subject.model()
+    plan = dict.fromkeys([name for name, _ in layers(subject, module)], row.form)
+
+    def loss(student: nn.Module, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            expected = teacher(batch[0]).log_softmax(-1)
+        found = student(batch[0]).log_softmax(-1)
+        return nn.functional.kl_div(found, expected, reduction="batchmean", log_target=True)
+
+    torch.manual_seed(0)
+    with fake_quantize_(module, plan):
+        fine_tune(module, subject.training_batches(), loss, epochs=1, learning_rate=1.5e-3)
+    return module, _bits(quantize_(module, plan), list(plan))
+
+
+def _bits(reports: Sequence[LayerReport], names: Sequence[str]) -> float:
     packed = [r for r in reports if r.format != "float" and r.name in names]
-    weights = sum(torch.Size(r.shape).numel() for r in packed)
-    return _dense(module), sum(8 * r.bytes for r in packed) / weights
+    return sum(8 * r.bytes for r in packed) / sum(torch.Size(r.shape).numel() for r in packed)
 
 
 class Dense(nn.Module):
@@ -100,7 +131,8 @@ class Dense(nn.Module):
         return quantize_activations(rotated, self.groups) @ self.weight.T + self.bias
 
 
-def _dense(module: nn.Module) -> nn.Module:
+def as_dense(module: nn.Module) -> nn.Module:
+    """Put the fast form in place of every VQLinear."""
     for path, child in list(module.named_modules()):
         if isinstance(child, VQLinear):
             parent, _, name = path.rpartition(".")

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.quality import others, ours
 from benchmarks.quality.others import Peer, peers
-from benchmarks.quality.ours import Calibrations, Ours
-from benchmarks.quality.subjects import SUBJECTS, Subject, layers
+from benchmarks.quality.ours import Calibrations, Ours, Trained
+from benchmarks.quality.subjects import SUBJECTS, Fashion, Subject, layers
 from smalti.quant.observe import estimate
 
 Measure = Callable[[], dict[str, Any]]
@@ -45,8 +45,12 @@ def all_rows(name: str, folder: Path) -> Iterator[tuple[str, Measure]]:
     def moments() -> dict[str, Tensor]:
         return second_moments(subject)
 
+    yield "fp32", lambda: _result(subject, subject.model(), 32.0, peer=False, data=False)
     for row in our_rows():
         yield row.name, partial(_measure_ours, row, subject, known)
+    if isinstance(subject, Fashion):
+        taught = Trained("vq-2x16-row")
+        yield taught.name, partial(_measure_trained, taught, subject)
     for peer in peers():
         yield peer.name, partial(_measure_peer, peer, subject, moments)
 
@@ -62,6 +66,11 @@ def second_moments(subject: Subject) -> dict[str, Tensor]:
 def _measure_ours(row: Ours, subject: Subject, known: Calibrations) -> dict[str, Any]:
     module, bits = ours.quantized(row, subject, known)
     return _result(subject, module, bits, peer=False, data=row.data == "recipe")
+
+
+def _measure_trained(row: Trained, subject: Fashion) -> dict[str, Any]:
+    module, bits = ours.trained(row, subject)
+    return _result(subject, module, bits, peer=False, data=True)
 
 
 def _measure_peer(

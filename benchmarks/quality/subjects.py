@@ -102,6 +102,11 @@ class Fashion:
     def calibration(self) -> list[Batch]:
         return list(fashion.calibration())
 
+    def training_batches(self) -> fashion.Shuffled:
+        """Return the training images, 256 at a time."""
+        images, labels = fashion.load("train")
+        return fashion.Shuffled(torch.from_numpy(images), torch.from_numpy(labels), 256)
+
     def measure(self, module: nn.Module) -> Result:
         p, q = self._expected.log_softmax(-1), self._logits(module).log_softmax(-1)
         right = np.mean(q.argmax(1).numpy() == self._test[1])

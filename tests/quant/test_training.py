@@ -173,3 +173,14 @@ def test_fine_tuning_ends_in_evaluation_mode():
     module = small_net()
     fine_tune(module, [(images(), torch.arange(8))], cross_entropy, 2, 1e-3)
     assert not any(layer.training for layer in module.modules())
+
+
+def test_formats_of_the_engine_train_too():
+    torch.manual_seed(0)
+    module, x = nn.Sequential(nn.Linear(64, 64)), torch.randn(8, 64)
+    with fake_quantize_(module, "int4-g32"):
+        rounded_outputs = module(x)
+        rounded_outputs.square().sum().backward()
+        assert module[0].parametrizations.weight.original.grad.abs().sum() > 0
+    quantize_(module, "int4-g32", activations="float")
+    assert torch.allclose(module(x), rounded_outputs, atol=1e-5)
