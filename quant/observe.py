@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smalti.quant.hessian import Hessian
 from smalti.quant.modes import evaluating, frozen
 from smalti.quant.sums import Hessians, Sums, all_finite, is_observed, layer_inputs
 from smalti.runtime.errors import SmaltiError
@@ -54,17 +55,19 @@ def estimate(
     if not batches:
         raise CalibrationError("no calibration data; give at least one batch")
     sums = Sums.load(save_to) if save_to and save_to.exists() else Sums()
+    count = passes * len(batches)
     with _observed(module, sums, sketch):
-        for index in range(sums.done, passes * len(batches)):
-            if index % len(batches) == 0:
-                sums.before, sums.now = sums.now, sums.now if sketch != "A" else {}
+        for index in range(sums.done, count):
+            if sketch == "A" and index % len(batches) == 0:
+                sums.before, sums.now = sums.now, {}
             _see(module, batches[index % len(batches)], sketch, loss, index)
             sums.done = index + 1
             progress(sums.done)
-            if save_to and sums.done % _SAVE_EVERY == 0:
+            if save_to and (sums.done % _SAVE_EVERY == 0 or sums.done == count):
                 sums.save(save_to)
     _check_finite(sums.now)
-    return sums.now
+    # As a file would give them back: exactly symmetric, so that later steps see the same numbers.
+    return {name: Hessian.unpack(hessian.pack()) for name, hessian in sums.now.items()}
 
 
 def _check(sketch: str, loss: str) -> None:

@@ -142,6 +142,16 @@ def test_sums_go_on_after_a_stop(sketch, tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_sums_from_a_file_are_the_same_numbers(tmp_path):
+    """Else layers that were rounded by the ones would not be found again by the others."""
+    path = tmp_path / "sums.safetensors"
+    first = estimate(Small(), BATCHES, save_to=path)
+    again = estimate(Small(), BATCHES, save_to=path)
+    for name, hessian in first.items():
+        assert torch.equal(again[name].inputs, hessian.inputs)
+        assert torch.equal(hessian.inputs, hessian.inputs.T)
+
+
 def test_a_foreign_file_is_refused(tmp_path):
     path = tmp_path / "sums.safetensors"
     path.write_bytes(b"not sums")
