@@ -88,6 +88,7 @@ def _pattern_and_format(option: str) -> tuple[str, str]:
 @click.option("--plan", "plan_file", type=_FILE, help="A plan.toml, in place of --format.")
 @click.option("-o", "--output", type=_FILE, required=True, help="The .onnx file to write.")
 @click.option("--activations", type=click.Choice(["int8", "float"]), default="int8")
+@click.option("--learned", is_flag=True, help="Fit each matrix a codebook of its own; slow.")
 @click.option("--refine", is_flag=True, help="Fine-tune scales, biases and norms on the data.")
 @click.option("--fallback", type=click.Choice(["fold", "nofold", "none"]), default="fold")
 @_with_settings
@@ -98,6 +99,7 @@ def export(
     plan_file: str | None,
     output: str,
     activations: str,
+    learned: bool,
     refine: bool,
     fallback: str,
     as_json: bool,
@@ -114,7 +116,7 @@ def export(
     loaded = load_recipe(recipe)
     spec = Plan.read(plan_file) if plan_file else dict(_pattern_and_format(f) for f in formats)
     chosen = _settings(loaded, "random" if plan_file or refine else "none", **settings)
-    chosen = replace(chosen, refine=refine)
+    chosen = replace(chosen, refine=refine, learned=learned)
     done = export_recipe(loaded, Plan.of(spec), output, activations, fallback, chosen)
     report.show(report.export_table(done), done, as_json)
 

@@ -58,6 +58,7 @@ def export_recipe(
             plan,
             found.hessians,
             rounding=settings.rounding,
+            learned=settings.learned,
             jobs=settings.jobs,
             resume=settings.resume,
             activations=activations,

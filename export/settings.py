@@ -11,7 +11,8 @@ class Settings:
     """Choices of a person, or their defaults.
 
     data: recipe, random or none; rounding: nearest, ldlq or yaqa; jobs: layers at once; resume: a
-    folder that keeps finished work; refine: whether scales, biases and norms are fine-tuned.
+    folder that keeps finished work; refine: whether scales, biases and norms are fine-tuned;
+    learned: whether each matrix gets a codebook of its own.
     """
 
     data: str = "none"
@@ -19,3 +20,4 @@ class Settings:
     jobs: int = 1
     resume: Path | None = None
     refine: bool = False
+    learned: bool = False

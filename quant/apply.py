@@ -49,6 +49,7 @@ def quantize_(
     hessians: Mapping[str, Hessian] | None = None,
     *,
     rounding: str | None = None,
+    learned: bool = False,
     activations: str = "int8",
     jobs: int = 1,
     resume: Path | None = None,
@@ -59,6 +60,7 @@ def quantize_(
     plan: a format for all layers (`"vq-2x64-g128"`), or globs of layer names and formats.
     hessians: what `estimate` has collected, by layer; with them biases make up for the mean error.
     rounding: `nearest`, `ldlq` or `yaqa`; by default `yaqa` with Hessians, `nearest` without.
+    learned: fit each matrix a codebook of its own, in place of the format's grid.
     activations: `int8` (fast) or `float` (exact) at run time. jobs: layers at once, by joblib,
     on whichever backend `joblib.parallel_config` has chosen. resume: a folder that keeps finished
     layers; a call that was cut off goes on from there. `progress(layer, i, count)` is called after
@@ -83,8 +85,8 @@ def quantize_(
         )
     chosen.check([name for name in layers if kind_of(layers[name])])
     reasons = {name: _why_float(layer, chosen.format_of(name)) for name, layer in layers.items()}
-    tasks = _tasks(layers, chosen, reasons)
-    results = quantize_all(list(tasks.values()), hessians or {}, rounding, jobs, resume)
+    tasks = _tasks(layers, chosen, reasons, rounding, learned)
+    results = quantize_all(list(tasks.values()), hessians or {}, jobs, resume)
     found = _run(tasks, results, progress)
     _swap(module, layers, reasons, tasks, found, activations == "int8")
     return [
@@ -103,14 +105,19 @@ def _why_float(layer: nn.Module, form: AnyFormat | None) -> str | None:
 
 
 def _tasks(
-    layers: Mapping[str, nn.Module], plan: Plan, reasons: Mapping[str, str | None]
+    layers: Mapping[str, nn.Module],
+    plan: Plan,
+    reasons: Mapping[str, str | None],
+    rounding: str,
+    learned: bool,
 ) -> dict[int, Task]:
     """By identity of the weight, so that tied weights are quantized once."""
     tasks: dict[int, Task] = {}
     for name, layer in layers.items():
         form = plan.format_of(name)
         if form is not None and reasons[name] is None:
-            tasks.setdefault(id(weight_of(layer)), Task(name, layer, form))
+            task = Task(name, layer, form, rounding, learned)
+            tasks.setdefault(id(weight_of(layer)), task)
     return tasks
 
 

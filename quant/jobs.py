@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,17 +25,21 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Task:
-    """A layer to quantize."""
+    """A layer to quantize, and how.
+
+    rounding: nearest, ldlq or yaqa; learned: whether its codebook is fitted to it.
+    """
 
     name: str
     layer: nn.Module
     form: AnyFormat
+    rounding: str
+    learned: bool = False
 
 
 def quantize_all(
     tasks: Sequence[Task],
     hessians: Mapping[str, Hessian],
-    rounding: str,
     jobs: int,
     resume: Path | None,
 ) -> Iterator[Quantized]:
@@ -48,19 +53,18 @@ def quantize_all(
     """
     folder = resume and resume / version("smalti")
     work = Memory(folder, verbose=0).cache(_quantize, ignore=["name"])
-    calls = (delayed(work)(*_arguments(task, hessians, rounding)) for task in tasks)
+    calls = (delayed(work)(*_arguments(task, hessians.get(task.name))) for task in tasks)
     return iter(Parallel(n_jobs=jobs, return_as="generator")(calls))
 
 
-def _arguments(
-    task: Task, hessians: Mapping[str, Hessian], rounding: str
-) -> tuple[str, Array, AnyFormat, Hessian | None, str, bool]:
+def _arguments(task: Task, hessian: Hessian | None) -> tuple[Any, ...]:
     """What `_quantize` takes, fetched when the layer's turn has come."""
-    hessian = hessians.get(task.name)
-    if hessian is None and rounding != "nearest":
-        raise ValueError(f"layer {task.name}: rounding={rounding!r} needs a Hessian; it has none")
-    adapts_bias = not isinstance(task.layer, nn.Embedding)
-    return task.name, matrix_of(task.layer).numpy(), task.form, hessian, rounding, adapts_bias
+    if hessian is None and task.rounding != "nearest":
+        raise ValueError(
+            f"layer {task.name}: rounding={task.rounding!r} needs a Hessian; it has none"
+        )
+    weight, adapts_bias = matrix_of(task.layer).numpy(), not isinstance(task.layer, nn.Embedding)
+    return task.name, weight, task.form, hessian, task.rounding, adapts_bias, task.learned
 
 
 def _quantize(
@@ -70,12 +74,13 @@ def _quantize(
     hessian: Hessian | None,
     rounding: str,
     adapts_bias: bool,
+    learned: bool,
 ) -> Quantized:
     """Quantize on one thread: codes must not depend on how many layers run at once."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return quantize_matrix(torch.tensor(weight), form, hessian, rounding, adapts_bias)
+        return quantize_matrix(torch.tensor(weight), form, hessian, rounding, adapts_bias, learned)
     except WeightError as error:
         raise WeightError(f"layer {name}: {error}") from None
     finally:

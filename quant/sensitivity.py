@@ -58,13 +58,13 @@ def costs(
     """
     layers = {name: layer for name, layer in _distinct(module) if name in hessians}
     tasks = [
-        Task(name, layer, form)
+        Task(name, layer, form, rounding)
         for name, layer in layers.items()
         for form in formats
         if not why_not(layer, form)
     ]
     found: dict[str, list[Cost]] = {name: [] for name in layers}
-    results = quantize_all(tasks, hessians, rounding, jobs, resume)
+    results = quantize_all(tasks, hessians, jobs, resume)
     for i, (task, result) in enumerate(zip(tasks, results, strict=True)):
         choice = Choice(str(task.form), result.weight.bytes, max(result.drop, 0.0))
         found[task.name].append(Cost(choice, result.weight.error))

@@ -105,3 +105,9 @@ def test_biases_take_up_the_mean_error():
         quantize_(shifted, "vq-2x16", hessians, rounding=rounding, activations="float")
         off = float((shifted(x).mean(0) - expected).norm().detach())
         assert off < 0.1 * float((plain(x).mean(0) - expected).norm().detach())
+
+
+def test_learned_codebooks_reach_the_layers(hessians, serial):
+    found = quantized(hessians, learned=True)
+    assert not torch.equal(found["0.grid"], serial["0.grid"])
+    assert not torch.equal(found["0.grid"], found["2.grid"])
