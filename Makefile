@@ -20,7 +20,7 @@ lint: $(VENV)/test build/src
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
-	MYPYPATH=build/src $(BIN)/mypy $(PACKAGES:%=-p smalti.%)
+	MYPYPATH=build/src $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality
 	PYTHONPATH=build/src $(BIN)/lint-imports --no-cache
 
 grids: $(VENV)/demo

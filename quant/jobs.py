@@ -61,7 +61,8 @@ def _arguments(task: Task, hessian: Hessian | None) -> tuple[Any, ...]:
     """What `_quantize` takes, fetched when the layer's turn has come."""
     if hessian is None and task.rounding != "nearest":
         raise ValueError(
-            f"layer {task.name}: rounding={task.rounding!r} needs a Hessian; it has none"
+            f"layer {task.name}: rounding={task.rounding!r} needs a Hessian, and the calibration"
+            " data never reach it; keep the layer in float, or round to the nearest"
         )
     weight, adapts_bias = matrix_of(task.layer).numpy(), not isinstance(task.layer, nn.Embedding)
     return task.name, weight, task.form, hessian, task.rounding, adapts_bias, task.learned

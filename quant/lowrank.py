@@ -7,12 +7,15 @@ inputs' sizes alone; here the whole Hessian does.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from smalti.quant.block_layers import BlockLinear
-from smalti.quant.layers import VQLinear
+from smalti.quant.block import BlockWeight
 from smalti.quant.rounding.curvature import Curvature, damped
+from smalti.quant.weight import PackedWeight
+from smalti.runtime.format import BranchFormat
 
 _FOLDED = 8192  # numbers; Torch's exporter stores constants up to this size after the cast
 
@@ -79,6 +82,44 @@ def low_rank_bytes(rows: int, columns: int, rank: int) -> int:
     return (2 if numbers > _FOLDED else 4) * numbers
 
 
+@dataclass(frozen=True)
+class BranchWeight:
+    """A packed matrix (m, n) and its branch a (rank, n), b (m, rank), as fp16 stores them.
+
+    error: ||W' - W||^2 / ||W||^2 with the branch.
+    """
+
+    base: PackedWeight | BlockWeight
+    a: Tensor
+    b: Tensor
+    error: float
+
+    @property
+    def format(self) -> BranchFormat:
+        """The base's format and the rank."""
+        return BranchFormat(self.base.format, len(self.a))
+
+    @property
+    def bytes(self) -> int:
+        """Size in the file."""
+        return self.base.bytes + low_rank_bytes(len(self.b), self.a.shape[1], len(self.a))
+
+
+def with_branch(
+    base: PackedWeight | BlockWeight,
+    weight: Tensor,
+    found: Tensor,
+    curvature: Curvature | None,
+    rank: int,
+) -> BranchWeight:
+    """Add a branch to a packed weight (m, n), which decodes to `found`."""
+    a, b = low_rank_factors(weight - found, curvature, rank)
+    a, b = (x.to(torch.float16).to(torch.float32) for x in (a, b))
+    norm = float(weight.square().sum())
+    left = float((weight - found - b @ a).square().sum())
+    return BranchWeight(base, a, b, left / norm if norm > 0 else 0.0)
+
+
 class LowRankLinear(nn.Module):
     """A quantized Linear and its branch, stored in fp16 and applied in float32.
 
@@ -88,7 +129,7 @@ class LowRankLinear(nn.Module):
 
     factors: Tensor
 
-    def __init__(self, quantized: VQLinear | BlockLinear, a: Tensor, b: Tensor) -> None:
+    def __init__(self, quantized: nn.Module, a: Tensor, b: Tensor) -> None:
         """a: (rank, columns); b: (rows, rank), as `low_rank_factors` returns them."""
         super().__init__()
         self.quantized, self.columns = quantized, a.shape[1]

@@ -15,11 +15,13 @@ from smalti.quant.block import (
     unpack_block,
 )
 from smalti.quant.hessian import Hessian
+from smalti.quant.lowrank import BranchWeight, with_branch
 from smalti.quant.rounding.choose import round_by_curvature
 from smalti.quant.rounding.curvature import Curvature
 from smalti.quant.weight import PackedWeight, check_weight, quantize_weight, unpack_weight
-from smalti.runtime.format import AnyFormat, BlockFormat
+from smalti.runtime.format import AnyFormat, BlockFormat, BranchFormat
 
+AnyWeight = PackedWeight | BlockWeight | BranchWeight
 ROUNDINGS = ("nearest", "ldlq", "yaqa")
 
 
@@ -31,7 +33,7 @@ class Quantized:
     calibration. drop: predicted loss, in the units of the Hessian's.
     """
 
-    weight: PackedWeight | BlockWeight
+    weight: AnyWeight
     shift: Tensor | None
     drop: float
 
@@ -69,9 +71,11 @@ def quantize_matrix(
     return Quantized(packed, error @ curvature.centre, curvature.loss(error))
 
 
-def _pack(
-    weight: Tensor, form: AnyFormat, curvature: Curvature | None, learned: bool
-) -> PackedWeight | BlockWeight:
+def _pack(weight: Tensor, form: AnyFormat, curvature: Curvature | None, learned: bool) -> AnyWeight:
+    if isinstance(form, BranchFormat):
+        base = _pack(weight, form.base, curvature, learned)
+        assert not isinstance(base, BranchWeight)
+        return with_branch(base, weight, unpacked(base), curvature, form.rank)
     if not isinstance(form, BlockFormat):
         return quantize_weight(weight, form, curvature, learned=learned)
     lookup = block_lookup(weight, form)
@@ -82,6 +86,8 @@ def _pack(
     return pack_block(codes.to(torch.uint8), lookup, form, weight)
 
 
-def unpacked(packed: PackedWeight | BlockWeight) -> Tensor:
+def unpacked(packed: AnyWeight) -> Tensor:
     """Return the weights (rows, columns) that a packed matrix stands for."""
+    if isinstance(packed, BranchWeight):
+        return unpacked(packed.base) + packed.b @ packed.a
     return unpack_block(packed) if isinstance(packed, BlockWeight) else unpack_weight(packed)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from smalti.quant import block_layers
 from smalti.quant.block import BlockWeight
 from smalti.quant.layers import VQConv2d, VQEmbedding, VQLinear
-from smalti.quant.weight import PackedWeight
-from smalti.runtime.format import AnyFormat, BlockFormat
+from smalti.quant.lowrank import BranchWeight, LowRankLinear
+from smalti.quant.matrix import AnyWeight
+from smalti.runtime.format import AnyFormat, BlockFormat, BranchFormat
 
 
 def layers_with_weights(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -40,6 +41,8 @@ def why_not(layer: nn.Module, form: AnyFormat) -> str:
     """Return the reason why a layer cannot have a format, or nothing."""
     if not kind_of(layer):
         return f"no quantized layer for {type(layer).__name__}"
+    if isinstance(form, BranchFormat):
+        return _why_no_branch(layer, form)
     if isinstance(form, BlockFormat):
         return block_layers.why_not(layer, form)
     if isinstance(layer, nn.Conv2d) and layer.groups > 1:
@@ -55,13 +58,21 @@ def why_not(layer: nn.Module, form: AnyFormat) -> str:
     return ""
 
 
-def replacement(
-    layer: nn.Module, weight: PackedWeight | BlockWeight, shift: Tensor | None, int8: bool
-) -> nn.Module:
+def _why_no_branch(layer: nn.Module, form: BranchFormat) -> str:
+    if not isinstance(layer, nn.Linear):
+        return f"a branch stands beside Linear layers only, not {type(layer).__name__}"
+    if form.rank > min(layer.weight.shape):
+        return f"rank {form.rank} is more than a weight of {tuple(layer.weight.shape)} has"
+    return why_not(layer, form.base)
+
+
+def replacement(layer: nn.Module, weight: AnyWeight, shift: Tensor | None, int8: bool) -> nn.Module:
     """Return the layer that computes what `layer` did, with a packed weight.
 
     shift: (rows,), added to the bias of a Linear or Conv2d, which gets one where it has none.
     """
+    if isinstance(weight, BranchWeight):
+        return LowRankLinear(replacement(layer, weight.base, shift, int8), weight.a, weight.b)
     if isinstance(weight, BlockWeight):
         found: nn.Module = block_layers.replacement(layer, weight, int8)
     elif isinstance(layer, nn.Linear):

@@ -161,7 +161,25 @@ class BlockFormat:
         return rows * (codes + groups * self.scale_bytes + zero_points)
 
 
-AnyFormat = Format | BlockFormat
+@dataclass(frozen=True, slots=True)
+class BranchFormat:
+    """A weight in another format, and a float branch of low rank that makes up for its error.
+
+    `vq-2x64-g128+r8` has a branch of rank 8.
+    """
+
+    base: Format | BlockFormat
+    rank: int
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise FormatError(f"a branch of rank {self.rank}; use +r1 or more, or no branch")
+
+    def __str__(self) -> str:
+        return f"{self.base}+r{self.rank}"
+
+
+AnyFormat = Format | BlockFormat | BranchFormat
 BLOCK_FORMATS = tuple(BlockFormat(k, g) for k, groups in _BLOCK_GROUPS.items() for g in groups)
 
 
@@ -177,4 +195,10 @@ def parse_format(name: str) -> AnyFormat:
     Raises:
         FormatError: the name is none that smalti knows.
     """
-    return Format.parse(name) if name.startswith("vq") else BlockFormat.parse(name)
+    name, plus, rank = name.partition("+r")
+    base = Format.parse(name) if name.startswith("vq") else BlockFormat.parse(name)
+    if not plus:
+        return base
+    if not rank.isdecimal():
+        raise FormatError(f"no rank {rank!r}; a branch is written as in {name}+r8")
+    return BranchFormat(base, int(rank))

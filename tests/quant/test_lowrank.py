@@ -128,3 +128,42 @@ def test_it_exports_and_runs_in_the_bytes_that_were_promised(tmp_path):
     promised = low_rank_bytes(64, 512, 16) + low_rank_bytes(48, 64, 8)
     # Both layers share a grid; slices have indices.
     assert abs(branches + large.quantized.grid.nbytes - promised) < 100
+
+
+def test_a_plan_can_buy_a_branch():
+    import copy
+
+    from smalti.quant import estimate, quantize_
+    from smalti.quant.planner import Budget, make_plan
+    from smalti.quant.sensitivity import costs
+    from smalti.runtime.format import parse_format
+
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(128, 128), nn.Tanh(), nn.Conv2d(1, 1, 1))[:2]
+    batches = [(torch.randn(64, 128) * torch.logspace(0, -2, 128),)]
+    hessians = estimate(module, batches)
+    forms = [parse_format(f) for f in ("vq-2x16", "vq-2x16+r4", "vq-2x16+r8")]
+    ways = costs(module, forms, hessians, rounding="yaqa")["0"]
+    drops, sizes = [w.choice.drop for w in ways], [w.choice.bytes for w in ways]
+    assert drops == sorted(drops, reverse=True)
+    assert sizes == sorted(sizes)
+    assert sizes[1] == sizes[0] + 4 * 4 * 256
+    plan = make_plan(module, {"0": ways}, Budget(max_bytes=sizes[1] + 4 * 128)).plan
+    copied = copy.deepcopy(module)
+    report = quantize_(copied, plan, hessians, activations="float")[0]
+    assert report.format == "vq-2x16-g128+r4"
+    assert report.bytes == sizes[1]
+    plain = copy.deepcopy(module)
+    quantize_(plain, "vq-2x16", hessians, activations="float")
+    x = batches[0][0]
+    # Feedback has whitened the error, so there is little of low rank left to take away.
+    assert (copied(x) - module(x)).norm() < 0.95 * (plain(x) - module(x)).norm()
+
+
+def test_a_branch_stands_beside_linear_layers_of_its_rank():
+    from smalti.quant import quantize_
+
+    module = nn.ModuleDict({"conv": nn.Conv2d(64, 64, 1), "linear": nn.Linear(64, 64)})
+    reasons = {r.name: r.reason for r in quantize_(module, "vq-1x16+r65")}
+    assert "Conv2d" in reasons["conv"]
+    assert "rank 65" in reasons["linear"]

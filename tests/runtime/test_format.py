@@ -123,3 +123,13 @@ def test_formats_without_torch_or_numpy() -> None:
         "assert not {'torch', 'onnx'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_branch_is_part_of_a_name():
+    form = parse_format("vq-2x64+r8")
+    assert str(form) == "vq-2x64-g128+r8"
+    assert parse_format(str(form)) == form
+    assert str(parse_format("int4+r2")) == "int4-g128+r2"
+    for name in ("vq-2x64+r", "vq-2x64+r0", "vq-2x64+rx", "vq-2x64+r-1"):
+        with pytest.raises(FormatError, match=r"\+r"):
+            parse_format(name)
