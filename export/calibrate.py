@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from smalti.quant.sums import Hessians
 
 DATA = ("recipe", "random", "none")
 _RANDOM_BATCHES = 32
-_PASSES = 2  # over the data; each draws other labels
+_GRADIENTS = 8192  # at least so many samples' gradients; each pass draws other labels
 
 Progress = Callable[[str], None]
 
@@ -45,12 +46,13 @@ def calibrate(
         return Calibration([], {})
     progress("reading calibration data")
     batches = _batches(recipe, module, data)
-    count = _PASSES * len(batches)
+    passes = ceil(_GRADIENTS / max(1, sum(len(batch[0]) for batch in batches)))
+    count = passes * len(batches)
     hessians = estimate(
         module,
         batches,
         loss=recipe.loss,
-        passes=_PASSES,
+        passes=passes,
         save_to=resume and resume / f"hessians-{_digest(module, batches)}.safetensors",
         progress=lambda done: progress(f"calibrating: batch {done} of {count}"),
     )
@@ -70,7 +72,11 @@ def _batches(recipe: Recipe, module: torch.nn.Module, data: str) -> list[Batch]:
 
 def _digest(module: torch.nn.Module, batches: Sequence[Batch]) -> str:
     """Of all that decides the sums."""
-    tensors = [*module.state_dict().values(), *(x for batch in batches for x in batch)]
+    tensors = [
+        torch.tensor(_GRADIENTS),
+        *module.state_dict().values(),
+        *(x for batch in batches for x in batch),
+    ]
     found = hashlib.sha256()
     for tensor in tensors:
         found.update(tensor.contiguous().numpy().tobytes())
