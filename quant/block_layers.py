@@ -116,7 +116,7 @@ def why_not(layer: nn.Module, form: BlockFormat) -> str:
         return "max_norm rescales rows at run time"
     weight = next(p for p in layer.parameters(recurse=False) if p.dim() >= 2).flatten(1)
     size = form.packed_bytes(*weight.shape)
-    if size * 3 > weight.nbytes:
+    if size * 2 > weight.nbytes:
         return f"too narrow for {form}: {size} bytes packed, {weight.nbytes} in float"
     return ""
 

@@ -16,7 +16,7 @@ class Net(nn.Module):
         torch.manual_seed(0)
         self.embed = nn.Embedding(64, 48)
         self.norm = nn.LayerNorm(48)
-        self.conv = nn.Conv2d(1, 32, 3, padding=1)
+        self.conv = nn.Conv2d(1, 32, 5, padding=2)
         self.hidden = nn.Linear(48 * 32, 128)
         self.head = nn.Linear(128, 10, bias=False)
 

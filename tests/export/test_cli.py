@@ -118,7 +118,7 @@ def test_bad_recipes_are_usage_errors(tmp_path, source):
     ("arguments", "code", "says"),
     [
         (["export", "{recipe}", "--format", "vq-9x9", "-o", "{tmp}/m.onnx"], 2, "smalti has"),
-        (["export", "{recipe}", "--format", "int4", "-o", "{tmp}/m.onnx"], 2, "unknown format"),
+        (["export", "{recipe}", "--format", "int5", "-o", "{tmp}/m.onnx"], 2, "unknown format"),
         (["export", "{recipe}", "--format", "heed=vq-1x16", "-o", "{tmp}/m.onnx"], 2, "no layer"),
         (["export", "nowhere.py", "--format", "vq-2x64", "-o", "{tmp}/m.onnx"], 2, "no such file"),
         (["export", "no.such", "--format", "vq-2x64", "-o", "{tmp}/m.onnx"], 2, "importable"),
