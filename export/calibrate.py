@@ -17,7 +17,7 @@ from smalti.quant.sums import Hessians
 
 DATA = ("recipe", "random", "none")
 _RANDOM_BATCHES = 32
-_GRADIENTS = 8192  # at least so many samples' gradients; each pass draws other labels
+_GRADIENTS = 4096  # at least so many samples' gradients; each pass draws other labels
 
 Progress = Callable[[str], None]
 
