@@ -26,6 +26,7 @@ def draw(rows: Sequence[Row], subject: str, path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
+    rows = [row for row in rows if row["drop"] > 0]  # the axis is logarithmic; fp32 has no place
     figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
     groups = (
         ("peers, no data", "#c78f5a", "x", [r for r in rows if r["peer"] and not r["data"]]),
@@ -34,6 +35,8 @@ def draw(rows: Sequence[Row], subject: str, path: Path) -> None:
         ("smalti, calibrated", "#1f4e79", "o", [r for r in rows if not r["peer"] and r["data"]]),
     )
     for label, colour, mark, found in groups:
+        if not found:
+            continue
         axes.plot(
             [r["bits"] for r in found],
             [r["drop"] for r in found],
