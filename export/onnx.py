@@ -27,6 +27,7 @@ from smalti.export.verify import (
     verify,
 )
 from smalti.quant.apply import LayerReport
+from smalti.quant.modes import evaluating
 
 LAYER_KEY = "smalti.layer"
 _IR_VERSION = 10
@@ -66,7 +67,7 @@ def export_onnx(
         raise ValueError(f"fallback={fallback!r}; use one of {', '.join(FALLBACKS)}")
     path = Path(path)
     names = list(input_names or _argument_names(module, len(args)))
-    with _evaluating(module), _written_whole(path) as draft:
+    with evaluating(module), _written_whole(path) as draft:
         progress("tracing")
         model = trace(
             module,
@@ -87,18 +88,6 @@ def export_onnx(
             _save(model, draft, external_above)
             errors = verify(draft, module, args, INT8_TOLERANCE)
         return errors
-
-
-@contextmanager
-def _evaluating(module: torch.nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode, and every part back as it was."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 @contextmanager
