@@ -1,9 +1,11 @@
-"""A module put into evaluation mode for a while."""
+"""What a module is put into for a while: evaluation, no gradients, another way to compute."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
 from torch import nn
 
@@ -30,3 +32,22 @@ def frozen(module: nn.Module) -> Iterator[None]:
     finally:
         for parameter in wanted:
             parameter.requires_grad_(True)
+
+
+class Removable:
+    """Something put on a module; `remove`, or the end of `with`, takes it off."""
+
+    def remove(self) -> None:
+        """Leave the module as it was before."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()

@@ -8,13 +8,13 @@ numbers are those of MXFP4, the arithmetic is float32. MXFP4: OCP Microscaling F
 from __future__ import annotations
 
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
+from smalti.quant.modes import Removable
 from smalti.runtime.ops.hadamard_transform.op import hadamard
 
 BLOCK = 32  # elements that share a scale
@@ -120,7 +120,7 @@ def mxfp4_linear(
     return found
 
 
-class MXFP4Backward:
+class MXFP4Backward(Removable):
     """What `mxfp4_backward_` put on; `remove` or the end of `with` takes it off."""
 
     def __init__(self, layers: list[nn.Linear]) -> None:
@@ -131,17 +131,6 @@ class MXFP4Backward:
         for layer in self._layers:
             del layer.forward
         self._layers = []
-
-    def __enter__(self) -> MXFP4Backward:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.remove()
 
 
 def _forward(layer: nn.Linear, how: dict[str, bool], x: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ gradient of the rounded one that forward saw.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
 from typing import Protocol
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import register_parametrization, remove_parametrizations
 
 from smalti.quant.matrix import quantize_matrix, unpacked
+from smalti.quant.modes import Removable
 from smalti.quant.plan import Plan
 from smalti.quant.targets import kind_of, layers_with_weights, why_not
 from smalti.quant.weight import WeightError
@@ -63,7 +63,7 @@ class _StraightThrough(nn.Module):
             raise WeightError(f"layer {self.name}: {error}; lower the learning rate") from None
 
 
-class FakeQuantization:
+class FakeQuantization(Removable):
     """The rounding that `fake_quantize_` put on; `remove` or the end of `with` takes it off."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
@@ -74,17 +74,6 @@ class FakeQuantization:
         for layer in self._layers:
             remove_parametrizations(layer, "weight", leave_parametrized=False)
         self._layers = []
-
-    def __enter__(self) -> FakeQuantization:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.remove()
 
 
 def fake_quantize_(module: nn.Module, plan: Plan | str | Mapping[str, str]) -> FakeQuantization:
