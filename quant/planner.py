@@ -91,7 +91,7 @@ def _limit(
         return None
     if budget.max_bytes < rest:
         raise BudgetError(
-            f"{budget} are less than the {rest / 1e6:.2f} MB that stay in float; allow more"
+            f"{budget} are less than the {rest:,} bytes that stay in float; allow more"
         )
     return budget.max_bytes - rest
 
