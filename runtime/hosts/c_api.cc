@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <new>
+
 #include "core/memory.h"
+#include "hosts/pool.h"
 #include "hosts/signature.h"
 
 namespace smalti {
 namespace {
 
-constexpr int kMaxThreads = 64;
 constexpr int kLineSize = 320;
 
 // --- signatures
@@ -54,34 +56,16 @@ void print_signatures() {
 
 // --- threads
 
-struct Loop {
-  void (*task)(void *argument, int64_t i);
-  void *argument;
-  int64_t count;
-  int64_t next;
-};
-
-void *work(void *pointer) {
-  auto *loop = static_cast<Loop *>(pointer);
-  for (;;) {
-    const int64_t i = __atomic_fetch_add(&loop->next, 1, __ATOMIC_RELAXED);
-    if (i >= loop->count) return nullptr;
-    loop->task(loop->argument, i);
-  }
+// Never destroyed: its threads may outlive every static object.
+Pool *pool() {
+  alignas(Pool) static char memory[sizeof(Pool)];
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, [] { new (memory) Pool(); });
+  return reinterpret_cast<Pool *>(memory);
 }
 
-// The calling thread works too, so that threads which cannot be had only cost time.
-void fork_join(void *host, int64_t count, void (*task)(void *, int64_t), void *argument) {
-  Loop loop = {task, argument, count, 0};
-  const int wanted = *static_cast<const int *>(host) - 1;
-  pthread_t threads[kMaxThreads];
-  int started = 0;
-  while (started < wanted && started < count - 1 &&
-         pthread_create(&threads[started], nullptr, work, &loop) == 0) {
-    ++started;
-  }
-  work(&loop);
-  for (int i = 0; i < started; ++i) pthread_join(threads[i], nullptr);
+void parallel_for(void *host, int64_t count, void (*task)(void *, int64_t), void *argument) {
+  pool()->run(*static_cast<const int *>(host), count, task, argument);
 }
 
 // --- calls
@@ -92,12 +76,6 @@ struct Request {
   Tensor inputs[kMaxInputs];
   Value attributes[kMaxAttributes];
 };
-
-int find_op(const char *name) {
-  int i = 0;
-  while (name != nullptr && i < kOpCount && strcmp(level(0)->ops[i]->name, name) != 0) ++i;
-  return name == nullptr || i == kOpCount ? -1 : i;
-}
 
 Status take_inputs(const Tensor *inputs, int count, bool data_is_read, Request *request) {
   const Op &op = *request->op;
@@ -166,8 +144,7 @@ Status run(const Request &request, Tensor *output, int threads) {
   Tensor wanted = {};
   SMALTI_TRY(shape_output(op, request.inputs, request.attributes, &wanted));
   SMALTI_TRY(check_output(op, output, wanted));
-  int workers = threads < 1 ? 1 : threads > kMaxThreads ? kMaxThreads : threads;
-  return run_op(op, {request.inputs, request.attributes, output, {fork_join, &workers}});
+  return run_op(op, {request.inputs, request.attributes, output, {parallel_for, &threads}});
 }
 
 int32_t finish(const char *op, const Status &status, char *error, size_t error_size) {

@@ -1,9 +1,18 @@
 // What every host checks before it calls an operator, and how it words what it found.
 #pragma once
 
+#include <string.h>
+
 #include "core/op.h"
 
 namespace smalti {
+
+// An operator's place in the table, -1 if there is none of that name.
+inline int find_op(const char *name) {
+  int i = 0;
+  while (name != nullptr && i < kOpCount && strcmp(level(0)->ops[i]->name, name) != 0) ++i;
+  return name == nullptr || i == kOpCount ? -1 : i;
+}
 
 inline const char *type_name(int type) {
   switch (type) {

@@ -1,0 +1,193 @@
+"""A TensorFlow Lite model in memory: tensors and operators added one by one, then bytes.
+
+Objects are those of the schema that ai-edge-litert carries (`ModelT`, `TensorT` and so on).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import Builder
+from flatbuffers.flexbuffers import Dumps
+from numpy.typing import NDArray
+
+from smalti.runtime.artifact import DOMAIN
+
+IDENTIFIER = b"TFL3"
+VERSION = 3
+SIGNATURE = "serving_default"
+ABSENT = -1
+ALIGNMENT = 64  # bytes: kernels load whole cache lines, and LiteRT's other door insists on it
+
+Value = int | float | Sequence[int]
+
+_TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "float16": schema.TensorType.FLOAT16,
+    "int64": schema.TensorType.INT64,
+    "int32": schema.TensorType.INT32,
+    "uint8": schema.TensorType.UINT8,
+    "int8": schema.TensorType.INT8,
+    "bool": schema.TensorType.BOOL,
+}
+
+
+class TFLiteModel:
+    """One graph. `root` is the schema's own object."""
+
+    def __init__(self, root: Any = None) -> None:
+        self.root = root or _empty()
+        self.graph = self.root.subgraphs[0]
+
+    def tensor(
+        self, name: str, shape: Sequence[int], dtype: str, data: NDArray[Any] | None = None
+    ) -> int:
+        """Add a tensor, a constant if it has data, and return its index."""
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = name, list(shape), _TYPES[dtype]
+        tensor.buffer = 0 if data is None else self.buffer(data)
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def constant(self, name: str, array: NDArray[Any]) -> int:
+        """Add a constant and return its index."""
+        return self.tensor(name, array.shape, array.dtype.name, array)
+
+    def buffer(self, data: NDArray[Any]) -> int:
+        """Add bytes and return their buffer's index."""
+        buffer = schema.BufferT()
+        buffer.data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+        self.root.buffers.append(buffer)
+        return len(self.root.buffers) - 1
+
+    def builtin(
+        self, code: int, inputs: Sequence[int], outputs: Sequence[int], options: Any = None
+    ) -> None:
+        """Add one of the engine's own operators; `options` as the schema has them."""
+        operator = self._operator(self._opcode(code, None), inputs, outputs)
+        if options is not None:
+            name = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, name)
+            operator.builtinOptions = options
+
+    def smalti(
+        self, op: str, inputs: Sequence[int], output: int, attributes: Mapping[str, Value]
+    ) -> None:
+        """Add an operator of our library.
+
+        Its attributes are custom options, and once more a constant behind the inputs: LiteRT's
+        other door does not show a kernel the options of its node. Absent inputs are left out at the
+        end, for the same reason.
+        """
+        given = list(inputs)
+        while given[-1] == ABSENT:
+            given.pop()
+        name = f"{self.graph.tensors[output].name}.attributes"
+        options = self._options(op, attributes)
+        given.append(self.constant(name, options))
+        code = self._opcode(schema.BuiltinOperator.CUSTOM, f"{DOMAIN}.{op}")
+        self._operator(code, given, [output]).customOptions = options
+
+    def _options(self, op: str, attributes: Mapping[str, Value]) -> NDArray[np.uint8]:
+        return np.frombuffer(Dumps(dict(attributes)), np.uint8)
+
+    def _opcode(self, builtin: int, custom: str | None) -> int:
+        for i, code in enumerate(self.root.operatorCodes):
+            if code.builtinCode == builtin and _text(code.customCode) == custom:
+                return i
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.customCode, code.version = builtin, custom, 1
+        code.deprecatedBuiltinCode = min(builtin, 127)
+        self.root.operatorCodes.append(code)
+        return len(self.root.operatorCodes) - 1
+
+    def _operator(self, code: int, inputs: Sequence[int], outputs: Sequence[int]) -> Any:
+        operator = schema.OperatorT()
+        operator.opcodeIndex = code
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
+        self.graph.operators.append(operator)
+        return operator
+
+    def set_metadata(self, name: str, text: str) -> None:
+        """Write a text into the file's metadata."""
+        entry = schema.MetadataT()
+        entry.name = name
+        entry.buffer = self.buffer(np.frombuffer(text.encode(), np.uint8))
+        kept = [m for m in self.root.metadata or [] if _text(m.name) != name]
+        self.root.metadata = [*kept, entry]
+
+    def set_signature(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+        """Name the inputs and outputs, by tensor index."""
+        self.graph.inputs, self.graph.outputs = list(inputs.values()), list(outputs.values())
+        signature = schema.SignatureDefT()
+        signature.signatureKey = SIGNATURE
+        signature.inputs, signature.outputs = _map(inputs), _map(outputs)
+        self.root.signatureDefs = [signature]
+
+    def to_bytes(self) -> bytes:
+        """Serialize; every tensor's data lies behind the tables, at multiples of 64 bytes."""
+        return _aligned(self.root)
+
+
+def _text(value: bytes | str | None) -> str | None:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _map(names: Mapping[str, int]) -> list[Any]:
+    entries = []
+    for name, index in names.items():
+        entry = schema.TensorMapT()
+        entry.name, entry.tensorIndex = name, index
+        entries.append(entry)
+    return entries
+
+
+def _empty() -> Any:
+    root, graph = schema.ModelT(), schema.SubGraphT()
+    graph.tensors, graph.operators, graph.name = [], [], "main"
+    root.version, root.description = VERSION, DOMAIN
+    root.subgraphs, root.operatorCodes, root.buffers = [graph], [], [schema.BufferT()]
+    return root
+
+
+def _aligned(root: Any) -> bytes:
+    """Pack twice: offsets are known once the size of the tables is."""
+    placed = _take_data(root)
+    start = _round_up(len(_pack(root)))
+    blob = bytearray()
+    for buffers, data in placed:
+        blob.extend(bytes(_round_up(len(blob)) - len(blob)))
+        for buffer in buffers:
+            buffer.offset = start + len(blob)
+        blob.extend(data)
+    tables = _pack(root)
+    for buffers, data in placed:
+        for buffer in buffers:
+            buffer.data, buffer.offset, buffer.size = np.frombuffer(data, np.uint8), 0, 0
+    return tables + bytes(start - len(tables)) + bytes(blob)
+
+
+def _take_data(root: Any) -> list[tuple[list[Any], bytes]]:
+    """Take the data of all tensors out of their buffers; equal bytes are kept once."""
+    used = {tensor.buffer for graph in root.subgraphs for tensor in graph.tensors}
+    by_data: dict[bytes, list[Any]] = {}
+    for i in sorted(used):
+        buffer = root.buffers[i]
+        if buffer.data is not None and len(buffer.data) > 0:
+            data = np.asarray(buffer.data, np.uint8).tobytes()
+            by_data.setdefault(data, []).append(buffer)
+            buffer.data, buffer.offset, buffer.size = None, 1 << 40, len(data)
+    return [(buffers, data) for data, buffers in by_data.items()]
+
+
+def _pack(root: Any) -> bytes:
+    builder = Builder(1 << 16)
+    builder.Finish(root.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _round_up(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
