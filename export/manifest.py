@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-import onnx_ir as ir
 import torch
 
 from smalti.quant.apply import LayerReport
-from smalti.runtime.artifact import MANIFEST_KEY, MANIFEST_VERSION
+from smalti.runtime.artifact import MANIFEST_VERSION
 
 MIN_LIBRARY = "0.1.0"
-MIN_ENGINE = {"native": "onnxruntime 1.19", "fallback": "onnxruntime 1.27"}
 
 
-def add_manifest(
-    model: ir.Model,
+def describe(
     layers: Sequence[LayerReport],
+    examples: Mapping[str, torch.Tensor],
+    stored: Mapping[str, bytes],
+    min_engine: Mapping[str, str],
     fallback: str,
-    examples: dict[str, torch.Tensor],
-) -> None:
-    """Write the manifest into the model's metadata; of the example inputs, types and shapes."""
+) -> str:
+    """Return the manifest; of the example inputs, types and shapes; of stored tensors, digests."""
     manifest = {
         "manifest": MANIFEST_VERSION,
         "smalti": version("smalti"),
         "min_library": MIN_LIBRARY,
-        "min_engine": MIN_ENGINE,
+        "min_engine": min_engine,
         "fallback": fallback,
-        "inputs": {n: _kind(a) for n, a in examples.items()},
+        "inputs": {name: _kind(array) for name, array in examples.items()},
         "layers": [asdict(layer) for layer in layers],
-        "tensors": {name: _sha256(value) for name, value in model.graph.initializers.items()},
+        "tensors": {name: hashlib.sha256(data).hexdigest() for name, data in stored.items()},
     }
-    model.metadata_props[MANIFEST_KEY] = json.dumps(manifest, separators=(",", ":"))
+    return json.dumps(manifest, separators=(",", ":"))
+
+
+def argument_names(module: torch.nn.Module, count: int) -> list[str]:
+    """Return the names of the first `count` arguments of `forward`."""
+    return list(inspect.signature(module.forward).parameters)[:count]
 
 
 def _kind(array: torch.Tensor) -> dict[str, Any]:
     return {"dtype": str(array.numpy().dtype), "shape": list(array.shape)}
-
-
-def _sha256(value: ir.Value) -> str:
-    assert value.const_value is not None
-    return hashlib.sha256(value.const_value.tobytes()).hexdigest()

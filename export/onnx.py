@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +13,23 @@ import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
 from smalti.export.engine_nodes import ROUNDING, rounding_attributes
+from smalti.export.files import written_whole
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
-from smalti.export.manifest import add_manifest
+from smalti.export.manifest import argument_names, describe
 from smalti.export.translate import trace
 from smalti.export.verify import (
     FLOAT_TOLERANCE,
     INT8_TOLERANCE,
+    float_activations,
     rounding_layers,
     verify,
 )
 from smalti.quant.apply import LayerReport
 from smalti.quant.modes import evaluating
+from smalti.runtime.artifact import MANIFEST_KEY
 
 LAYER_KEY = "smalti.layer"
+MIN_ENGINE = {"native": "onnxruntime 1.19", "fallback": "onnxruntime 1.27"}
 _IR_VERSION = 10
 _EXTERNAL_ABOVE = 256 << 20  # bytes of weights; the engine maps external data, and copies the rest
 
@@ -66,8 +66,8 @@ def export_onnx(
     if fallback not in FALLBACKS:
         raise ValueError(f"fallback={fallback!r}; use one of {', '.join(FALLBACKS)}")
     path = Path(path)
-    names = list(input_names or _argument_names(module, len(args)))
-    with evaluating(module), _written_whole(path) as draft:
+    names = list(input_names or argument_names(module, len(args)))
+    with evaluating(module), written_whole(path) as draft:
         progress("tracing")
         model = trace(
             module,
@@ -79,9 +79,9 @@ def export_onnx(
         _clean(model)
         progress("deriving fallbacks")
         add_fallbacks(model, fallback)
-        add_manifest(model, layers, fallback, dict(zip(names, args, strict=True)))
+        _add_manifest(model, layers, fallback, dict(zip(names, args, strict=True)))
         progress("verifying")
-        with _float_activations(module, model):
+        with _rounding_off(module, model):
             _save(model, draft, external_above)
             errors = verify(draft, module, args, FLOAT_TOLERANCE)
         if rounding_layers(module):
@@ -91,29 +91,29 @@ def export_onnx(
 
 
 @contextmanager
-def _float_activations(module: torch.nn.Module, model: ir.Model) -> Iterator[None]:
-    """Switch the rounding of activations off, in the module and in the graph.
-
-    Rounding makes a deep network chaotic: a difference in the last bit of a float grows to the size
-    of the rounding itself. Without it, the two have to agree closely.
-    """
-    layers = rounding_layers(module)
+def _rounding_off(module: torch.nn.Module, model: ir.Model) -> Iterator[None]:
+    """Switch the rounding of activations off, in the module and in the graph."""
     attributes = rounding_attributes(model)
-    for layer in layers:
-        layer.int8 = False
     for node, name in attributes:
         node.attributes[name] = ir.AttrInt64(name, ROUNDING[name][1])
     try:
-        yield
+        with float_activations(module):
+            yield
     finally:
-        for layer in layers:
-            layer.int8 = True
         for node, name in attributes:
             node.attributes[name] = ir.AttrInt64(name, ROUNDING[name][0])
 
 
-def _argument_names(module: torch.nn.Module, count: int) -> list[str]:
-    return list(inspect.signature(module.forward).parameters)[:count]
+def _add_manifest(
+    model: ir.Model, layers: Sequence[LayerReport], fallback: str, examples: dict[str, torch.Tensor]
+) -> None:
+    stored = {
+        name: value.const_value.tobytes()
+        for name, value in model.graph.initializers.items()
+        if value.const_value is not None
+    }
+    text = describe(layers, examples, stored, MIN_ENGINE, fallback)
+    model.metadata_props[MANIFEST_KEY] = text
 
 
 def _clean(model: ir.Model) -> None:
@@ -152,16 +152,3 @@ def _save(model: ir.Model, path: Path, external_above: int) -> None:
         ir.save(model, path)
     else:
         ir.save(model, path, external_data=f"{path.name}.data", size_threshold_bytes=1024)
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """Give a draft of the same name in a folder beside; move it into place when all went well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield folder / path.name
-        for file in sorted(folder.iterdir(), reverse=True):  # data before the model that names it
-            os.replace(file, path.parent / file.name)
-    finally:
-        shutil.rmtree(folder)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from smalti.runtime.bench import example_inputs, time_interleaved
 from smalti.runtime.errors import FileError
-from smalti.runtime.session import Native, Session
+from smalti.runtime.engine import Native
+from smalti.runtime.session import Session
 
 if TYPE_CHECKING:
     from torch.nn import Module

@@ -5,16 +5,17 @@ Objects are those of the schema that ai-edge-litert carries (`ModelT`, `TensorT`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
-from flatbuffers.flexbuffers import Dumps
+from flatbuffers.flexbuffers import Dumps, Loads
 from numpy.typing import NDArray
 
-from smalti.runtime.artifact import DOMAIN
+from smalti.runtime.contents import DOMAIN
 
 IDENTIFIER = b"TFL3"
 VERSION = 3
@@ -41,6 +42,7 @@ class TFLiteModel:
     def __init__(self, root: Any = None) -> None:
         self.root = root or _empty()
         self.graph = self.root.subgraphs[0]
+        self._lengths: dict[tuple[str, int], bytes] = {}
 
     def tensor(
         self, name: str, shape: Sequence[int], dtype: str, data: NDArray[Any] | None = None
@@ -92,11 +94,19 @@ class TFLiteModel:
         self._operator(code, given, [output]).customOptions = options
 
     def _options(self, op: str, attributes: Mapping[str, Value]) -> NDArray[np.uint8]:
-        return np.frombuffer(Dumps(dict(attributes)), np.uint8)
+        """Attributes as bytes, whose number tells them from others of the same operator.
+
+        LiteRT's other door asks for the shape of an output with nothing but the shapes of inputs at
+        hand. FlexBuffers are read from their end, so that bytes in front do not matter.
+        """
+        options = bytes(Dumps(dict(attributes)))
+        while self._lengths.setdefault((op, len(options)), options) != options:
+            options = b"\0" + options
+        return np.frombuffer(options, np.uint8)
 
     def _opcode(self, builtin: int, custom: str | None) -> int:
         for i, code in enumerate(self.root.operatorCodes):
-            if code.builtinCode == builtin and _text(code.customCode) == custom:
+            if code.builtinCode == builtin and text_of(code.customCode) == (custom or ""):
                 return i
         code = schema.OperatorCodeT()
         code.builtinCode, code.customCode, code.version = builtin, custom, 1
@@ -116,7 +126,7 @@ class TFLiteModel:
         entry = schema.MetadataT()
         entry.name = name
         entry.buffer = self.buffer(np.frombuffer(text.encode(), np.uint8))
-        kept = [m for m in self.root.metadata or [] if _text(m.name) != name]
+        kept = [m for m in self.root.metadata or [] if text_of(m.name) != name]
         self.root.metadata = [*kept, entry]
 
     def set_signature(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
@@ -127,13 +137,57 @@ class TFLiteModel:
         signature.inputs, signature.outputs = _map(inputs), _map(outputs)
         self.root.signatureDefs = [signature]
 
+    def name_ports(self, inputs: Sequence[str], outputs: Sequence[str] | None = None) -> None:
+        """Name the graph's inputs and outputs, in its order."""
+        found = self.graph.outputs
+        ends = list(outputs or [f"output_{i}" for i in range(len(found))])
+        self.set_signature(
+            dict(zip(inputs, map(int, self.graph.inputs), strict=True)),
+            dict(zip(ends, map(int, found), strict=True)),
+        )
+
+    def stored(self) -> dict[str, bytes]:
+        """Return the bytes of all constants by name."""
+        buffers, found = self.root.buffers, {}
+        for tensor in self.graph.tensors:
+            data = buffers[tensor.buffer].data
+            if data is not None and len(data) > 0:
+                found[text_of(tensor.name)] = np.asarray(data, np.uint8).tobytes()
+        return found
+
+    @contextmanager
+    def float_activations(self) -> Iterator[None]:
+        """Switch the rounding of activations off in all of our operators."""
+        rounding = [(o, o.customOptions) for o in self.graph.operators if _rounds(o)]
+        for operator, options in rounding:
+            off = Dumps({**Loads(bytes(options)), "int8": 0})
+            operator.customOptions = np.frombuffer(off, np.uint8)
+        try:
+            yield
+        finally:
+            for operator, options in rounding:
+                operator.customOptions = options
+
+    def drop_unused_codes(self) -> None:
+        """Forget operators that no node is of any more."""
+        codes, used = self.root.operatorCodes, {}
+        for operator in self.graph.operators:
+            operator.opcodeIndex = used.setdefault(operator.opcodeIndex, len(used))
+        self.root.operatorCodes = [codes[i] for i in used]
+
     def to_bytes(self) -> bytes:
         """Serialize; every tensor's data lies behind the tables, at multiples of 64 bytes."""
         return _aligned(self.root)
 
 
-def _text(value: bytes | str | None) -> str | None:
-    return value.decode() if isinstance(value, bytes) else value
+def text_of(value: bytes | str | None) -> str:
+    """Return a name of the schema's, which is bytes in what was read and None if absent."""
+    return value.decode() if isinstance(value, bytes) else value or ""
+
+
+def _rounds(operator: Any) -> bool:
+    options = operator.customOptions
+    return options is not None and bool(Loads(bytes(options)).get("int8"))
 
 
 def _map(names: Mapping[str, int]) -> list[Any]:

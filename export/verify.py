@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,23 @@ def rounding_layers(module: torch.nn.Module) -> list[VQLinear | VQConv2d | Block
     """Return the layers that round activations to int8."""
     layers = (m for m in module.modules() if isinstance(m, VQLinear | VQConv2d | BlockLinear))
     return [layer for layer in layers if layer.int8]
+
+
+@contextmanager
+def float_activations(module: torch.nn.Module) -> Iterator[None]:
+    """Switch the rounding of activations off.
+
+    Rounding makes a deep network chaotic: a difference in the last bit of a float grows to the size
+    of the rounding itself. Without it, a file and its module have to agree closely.
+    """
+    layers = rounding_layers(module)
+    for layer in layers:
+        layer.int8 = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.int8 = True
 
 
 def verify(

@@ -11,7 +11,7 @@ import numpy as np
 
 from smalti.runtime import native
 from smalti.runtime.errors import SmaltiError
-from smalti.runtime.session import import_engine
+from smalti.runtime.onnx_engine import import_onnx_engine as import_engine
 
 Finding = dict[str, str]
 

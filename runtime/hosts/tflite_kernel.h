@@ -52,7 +52,7 @@ inline const char *name_of(const Context *context, int tensor) {
 
 inline Result report(Context *context, const Kernel &kernel, const Status &status) {
   if (status.ok()) return kOk;
-  context->ReportError(context, "smalti.%s, tensor %s: %s", level(0)->ops[kernel.index]->name,
+  context->ReportError(context, "smalti.%s, tensor %s: %s. ", level(0)->ops[kernel.index]->name,
                        name_of(context, kernel.output), status.message);
   return kError;
 }

@@ -10,7 +10,8 @@ import pytest
 
 from smalti.runtime import FileError, MissingRuntimeError, Session, native
 from smalti.runtime.artifact import open_artifact
-from smalti.runtime.session import FallbackWarning, InputError
+from smalti.runtime.engine import InputError
+from smalti.runtime.onnx_engine import FallbackWarning
 
 
 def resaved(path, folder, change):

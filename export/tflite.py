@@ -1,0 +1,109 @@
+"""A Torch module as one `.tflite` file that says what it is and has been run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from smalti.export.files import written_whole
+from smalti.export.manifest import argument_names, describe
+from smalti.export.quiet import quiet
+from smalti.export.verify import (
+    FLOAT_TOLERANCE,
+    INT8_TOLERANCE,
+    float_activations,
+    rounding_layers,
+    verify,
+)
+from smalti.quant.apply import LayerReport
+from smalti.quant.modes import evaluating
+from smalti.runtime.artifact import MANIFEST_KEY
+from smalti.runtime.errors import MissingRuntimeError
+from smalti.runtime.format import BlockFormat
+
+if TYPE_CHECKING:
+    from smalti.export.tflite_model import TFLiteModel
+
+MIN_ENGINE = {"native": "ai-edge-litert 2.3"}
+ENGINE_TOLERANCE = 1.0  # what the engine's own quantizer may change: anything but nonsense
+
+Progress = Callable[[str], None]
+
+
+def export_tflite(
+    module: torch.nn.Module,
+    args: tuple[torch.Tensor, ...],
+    path: str | Path,
+    *,
+    layers: Sequence[LayerReport] = (),
+    engine_formats: Mapping[str, BlockFormat] | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    progress: Progress = lambda stage: None,
+) -> list[float]:
+    """Export a module, quantized or not, run the file in LiteRT and compare it with the module.
+
+    args: example inputs, whose shapes the file will have. layers: what `quantize_` returned, for
+    the manifest. engine_formats: layers still in float that the engine's quantizer is to store in
+    integers.
+
+    Returns:
+        The relative error of every output against the module.
+
+    Raises:
+        CheckError: the file does not give what the module gives; nothing is written.
+        MissingRuntimeError: a module that needs litert-torch, which is not installed.
+    """
+    path = Path(path)
+    inputs = list(input_names or argument_names(module, len(args)))
+    with evaluating(module), written_whole(path) as draft:
+        progress("converting")
+        model = _lower(module, args)
+        model.name_ports(inputs, output_names)
+        progress("verifying")
+        with model.float_activations(), float_activations(module):
+            draft.write_bytes(model.to_bytes())
+            errors = verify(draft, module, args, FLOAT_TOLERANCE)
+        tolerance = INT8_TOLERANCE if rounding_layers(module) else FLOAT_TOLERANCE
+        if engine_formats:
+            progress("quantizing in the engine's formats")
+            model, tolerance = _quantized(model, engine_formats), ENGINE_TOLERANCE
+        examples = dict(zip(inputs, args, strict=True))
+        text = describe(layers, examples, model.stored(), MIN_ENGINE, "none")
+        model.set_metadata(MANIFEST_KEY, text)
+        draft.write_bytes(model.to_bytes())
+        if tolerance > FLOAT_TOLERANCE:
+            errors = verify(draft, module, args, tolerance)
+        return errors
+
+
+def _lower(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> TFLiteModel:
+    """By the converter; without it by the direct writer, which knows fewer operators."""
+    _check_writer()
+    if find_spec("litert_torch") is None:
+        from smalti.export.tflite_direct import write
+
+        return write(module, args)
+    with quiet():
+        from smalti.export.tflite_convert import convert
+
+        return convert(module, args)
+
+
+def _check_writer() -> None:
+    for package in ("ai_edge_litert", "flatbuffers"):
+        if find_spec(package) is None:
+            raise MissingRuntimeError(
+                f"writing .tflite files needs {package}; pip install 'smalti[tflite-export]'"
+            )
+
+
+def _quantized(model: TFLiteModel, formats: Mapping[str, BlockFormat]) -> TFLiteModel:
+    with quiet():
+        from smalti.export.tflite_quantize import quantized
+
+        return quantized(model, formats)

@@ -1,0 +1,209 @@
+"""A Torch module as a TensorFlow Lite model, by litert-torch, with our operators kept whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from ai_edge_litert import schema_py_generated as schema
+from litert_converter.mlir import ir
+from litert_converter.mlir.dialects import stablehlo
+from torch import nn
+
+import litert_torch
+from litert_torch.backend.lowerings import lower
+from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
+from smalti.export.translate import load_ops
+from smalti.quant.layers import _Packed
+from smalti.runtime import native
+from smalti.runtime.ops.torch_op import DOMAIN, TorchOp
+
+_CALL = "custom_call."  # in front of the name of an operator that the converter is to keep
+_LAYER = "layer"
+
+
+def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
+    """Convert a module with the shapes of `args`.
+
+    Constants, outputs and inputs of our operators are named `<layer>.<port>` and so on.
+    """
+    for op in load_ops().values():
+        lower(op.overload)(_lowering(op))
+    with _signless_codes(module):
+        content = litert_torch.convert(module, args).model_content()
+    model = TFLiteModel(schema.ModelT.InitFromPackedBuf(content, 0))
+    _in_order(model)
+    _name_tensors(model, _scopes(module))
+    _restore(model)
+    _keep_input_types(model, args)
+    return model
+
+
+def _lowering(op: TorchOp) -> Any:
+    """How an operator enters the converter's graph: as a call with its attributes in JSON."""
+    count = len(op.inputs)
+
+    def lowered(context: Any, *args: Any) -> Any:
+        attributes = {k: _plain(v) for k, v in zip(op.attributes, args[count:], strict=True)}
+        attributes[_LAYER] = _layer(context.node)
+        shape = list(context.node.meta["val"].shape)
+        return stablehlo.CustomCallOp(
+            result=[ir.RankedTensorType.get(shape, ir.F32Type.get())],
+            inputs=[value for value in args[:count] if value is not None],
+            call_target_name=f"{_CALL}{DOMAIN}.{op.name}",
+            backend_config=ir.StringAttr.get(json.dumps(attributes)),
+            api_version=ir.IntegerAttr.get(ir.IntegerType.get_signless(32), 1),
+        ).result
+
+    return lowered
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool):
+        return int(value)
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _layer(node: torch.fx.Node) -> str:
+    """Name of the innermost module."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return str(stack[-1][0]) if stack else ""
+
+
+@contextmanager
+def _signless_codes(module: nn.Module) -> Iterator[None]:
+    """The converter knows no unsigned constants."""
+    packed = [m for m in module.modules() if isinstance(m, _Packed)]
+    codes = [layer.codes for layer in packed]
+    for layer in packed:
+        layer.codes = layer.codes.view(torch.int8)
+    try:
+        yield
+    finally:
+        for layer, kept in zip(packed, codes, strict=True):
+            layer.codes = kept
+
+
+def _in_order(model: TFLiteModel) -> None:
+    """Put the graph's inputs and outputs in the module's order; their names end in a number."""
+
+    def ordered(ports: list[Any]) -> list[int]:
+        return [p.tensorIndex for p in sorted(ports, key=lambda p: int(p.name.split(b"_")[-1]))]
+
+    signature = model.root.signatureDefs[0]
+    model.graph.inputs, model.graph.outputs = ordered(signature.inputs), ordered(signature.outputs)
+
+
+def _scopes(module: nn.Module) -> dict[str, str]:
+    """Layers by the names that the converter makes of the classes on the way to them."""
+    found: dict[str, str] = {}
+    for path, layer in module.named_modules():
+        above = path.rpartition(".")[0]
+        outer = next((scope for scope, name in found.items() if path and name == above), "")
+        kind = f"{type(layer).__module__}.{type(layer).__qualname__}"
+        own = f"{kind}_{path.rpartition('.')[2]}" if path else kind
+        # Containers are not called, so that they leave no trace.
+        silent = isinstance(layer, nn.ModuleList | nn.ModuleDict)
+        found["/".join(filter(None, (outer, "" if silent else own)))] = path
+    return found
+
+
+def _name_tensors(model: TFLiteModel, scopes: dict[str, str]) -> None:
+    """Name what layers compute by the layers."""
+    for operator in model.graph.operators:
+        for index in operator.outputs:
+            tensor = model.graph.tensors[index]
+            scope = text_of(tensor.name).partition(";")[0]
+            if scope in scopes:
+                tensor.name = f"{scopes[scope] or 'model'}.{index}"
+
+
+def _restore(model: TFLiteModel) -> None:
+    """Turn the converter's calls into our operators."""
+    operators = _without_twins(model)
+    model.graph.operators = []
+    for operator in operators:
+        name = _called(model, operator)
+        if name is None:
+            model.graph.operators.append(operator)
+        else:
+            _add(model, name, operator)
+    model.drop_unused_codes()
+
+
+def _called(model: TFLiteModel, operator: Any) -> str | None:
+    """Which of our operators a call means."""
+    code = model.root.operatorCodes[operator.opcodeIndex].customCode or b""
+    prefix = f"{_CALL}{DOMAIN}."
+    return code.decode().removeprefix(prefix) if code.startswith(prefix.encode()) else None
+
+
+def _without_twins(model: TFLiteModel) -> list[Any]:
+    """Calls of equal operators on equal inputs become one, as layers share a rotated input."""
+    first: dict[str, int] = {}
+    renamed: dict[int, int] = {}
+    kept = []
+    for operator in model.graph.operators:
+        operator.inputs = [renamed.get(int(i), int(i)) for i in operator.inputs]
+        name, output = _called(model, operator), int(operator.outputs[0])
+        if name is not None:
+            config = {k: v for k, v in _config(operator).items() if k != _LAYER}
+            renamed[output] = first.setdefault(f"{name} {operator.inputs} {config}", output)
+        if renamed.get(output, output) == output:
+            kept.append(operator)
+    model.graph.outputs = [renamed.get(int(i), int(i)) for i in model.graph.outputs]
+    return kept
+
+
+def _config(operator: Any) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(bytes(operator.customOptions))
+    return config
+
+
+def _add(model: TFLiteModel, name: str, operator: Any) -> None:
+    """Add our operator in place of its call; tensors are named by their layer and port."""
+    op, config, tensors = load_ops()[name], _config(operator), model.graph.tensors
+    layer, output = config.pop(_LAYER) or "model", int(operator.outputs[0])
+    tensors[output].name = f"{layer}.{name}"
+    for port, index in zip(op.inputs, operator.inputs, strict=False):
+        if model.root.buffers[tensors[index].buffer].data is not None:
+            tensors[index].name = f"{layer}.{port}"
+        if port == "codes":
+            tensors[index].type = schema.TensorType.UINT8
+    kinds = native.signature(name).inputs.values()
+    inputs = [
+        _widened(model, index) if kind == "i64" else index
+        for index, kind in zip(operator.inputs, kinds, strict=False)
+    ]
+    absent = [ABSENT] * (len(op.inputs) - len(inputs))
+    model.smalti(name, [*inputs, *absent], output, config)
+
+
+def _widened(model: TFLiteModel, index: int) -> int:
+    """Return the tensor as int64; the converter narrows all integers to int32."""
+    narrow = model.graph.tensors[index]
+    name, data = f"{text_of(narrow.name)}.int64", model.root.buffers[narrow.buffer].data
+    if data is not None:
+        values = np.asarray(data, np.uint8).view(np.int32).reshape(narrow.shape)
+        return model.constant(name, values.astype(np.int64))
+    wide = model.tensor(name, narrow.shape, "int64")
+    model.builtin(schema.BuiltinOperator.CAST, [index], [wide])
+    return wide
+
+
+def _keep_input_types(model: TFLiteModel, args: tuple[torch.Tensor, ...]) -> None:
+    """Take int64 where the module does, so that both kinds of files have the same inputs."""
+    operators, model.graph.operators = model.graph.operators, []
+    inputs = [int(i) for i in model.graph.inputs]
+    for i, (index, arg) in enumerate(zip(inputs, args, strict=True)):
+        narrow = model.graph.tensors[index]
+        if arg.dtype == torch.int64 and narrow.type == schema.TensorType.INT32:
+            inputs[i] = model.tensor(text_of(narrow.name), narrow.shape, "int64")
+            narrow.name = f"{text_of(narrow.name)}.int32"
+            model.builtin(schema.BuiltinOperator.CAST, [inputs[i]], [index])
+    model.graph.inputs = inputs
+    model.graph.operators += operators
