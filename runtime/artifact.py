@@ -10,6 +10,7 @@ from typing import Any, Literal
 from smalti.runtime.contents import MANIFEST_KEY, Contents, map_file
 from smalti.runtime.errors import FileError
 from smalti.runtime.onnx_file import read_onnx
+from smalti.runtime.tflite_file import is_tflite, read_tflite
 
 __all__ = ["MANIFEST_KEY", "MANIFEST_VERSION", "Artifact", "StoredTensor", "open_artifact"]
 
@@ -65,10 +66,12 @@ def open_artifact(path: str | Path) -> Artifact:
 
 
 def _read(path: Path, view: memoryview) -> tuple[Engine, Contents]:
+    tflite = is_tflite(view)
     try:
-        return "onnx", read_onnx(path, view)
+        return ("tflite", read_tflite(view)) if tflite else ("onnx", read_onnx(path, view))
     except (ValueError, IndexError) as error:
-        raise FileError(f"{path}: not a whole ONNX file ({error}); export it again") from None
+        kind = "a sound TFLite" if tflite else "a whole ONNX"
+        raise FileError(f"{path}: not {kind} file ({error}); export it again") from None
 
 
 def _check_version(path: Path, manifest: dict[str, Any]) -> None:
