@@ -34,6 +34,7 @@ class Tensor:
 
 def read_tensor(record: Record, count: int, buffers: list[memoryview], file: FlatBuffer) -> Tensor:
     """Check a tensor, one of `count` in its subgraph."""
+    name = record["name"] or ""
     try:
         elements = _elements(record)
         data = _data(record, buffers, elements)
@@ -41,13 +42,17 @@ def read_tensor(record: Record, count: int, buffers: list[memoryview], file: Fla
             file.spend(len(data))
             _check_strings(data, elements)
         _check_quantization(record, count)
+        return Tensor(name, data, _state(record, data, elements))
     except MalformedError as error:
-        raise error.inside(f" ({record['name']})" if record["name"] else "") from None
+        raise error.inside(f" ({name})" if name else "") from None
+
+
+def _state(record: Record, data: memoryview, elements: int) -> State:
     if record["is_variable"] and len(data):
         raise MalformedError("a variable with a constant's bytes")
-    full = record["is_variable"] or len(data)
-    state = State.FULL if full else State.NOTHING if elements else State.EMPTY
-    return Tensor(record["name"] or "", data, state)
+    if record["is_variable"] or len(data):
+        return State.FULL
+    return State.NOTHING if elements else State.EMPTY
 
 
 def _elements(record: Record) -> int:
