@@ -10,11 +10,11 @@ from typing import Any, Literal
 from smalti.runtime.contents import MANIFEST_KEY, Contents, map_file
 from smalti.runtime.errors import FileError
 from smalti.runtime.onnx_file import read_onnx
-from smalti.runtime.tflite_file import is_tflite, read_tflite
 
 __all__ = ["MANIFEST_KEY", "MANIFEST_VERSION", "Artifact", "StoredTensor", "open_artifact"]
 
 MANIFEST_VERSION = 1
+TFLITE_IDENTIFIER = b"TFL3"
 
 Engine = Literal["onnx", "tflite"]
 
@@ -66,12 +66,22 @@ def open_artifact(path: str | Path) -> Artifact:
 
 
 def _read(path: Path, view: memoryview) -> tuple[Engine, Contents]:
-    tflite = is_tflite(view)
+    if bytes(view[4:8]) == TFLITE_IDENTIFIER:
+        return "tflite", _read_tflite(path, view)
     try:
-        return ("tflite", read_tflite(view)) if tflite else ("onnx", read_onnx(path, view))
+        return "onnx", read_onnx(path, view)
     except (ValueError, IndexError) as error:
-        kind = "a sound TFLite" if tflite else "a whole ONNX"
-        raise FileError(f"{path}: not {kind} file ({error}); export it again") from None
+        raise FileError(f"{path}: not a whole ONNX file ({error}); export it again") from None
+
+
+def _read_tflite(path: Path, view: memoryview) -> Contents:
+    # The tables of its schema take a while to build, and most processes read one kind of file.
+    from smalti.runtime.tflite_file import read_tflite
+
+    try:
+        return read_tflite(view)
+    except ValueError as error:
+        raise FileError(f"{path}: not a sound TFLite file ({error}); export it again") from None
 
 
 def _check_version(path: Path, manifest: dict[str, Any]) -> None:

@@ -13,14 +13,8 @@ from smalti.runtime.tflite_operators import check_operators, operator_names
 from smalti.runtime.tflite_schema import MODEL
 from smalti.runtime.tflite_tensors import Tensor
 
-IDENTIFIER = b"TFL3"
-VERSION = 3
+_VERSION = 3
 _MAX_BYTES = 1 << 40
-
-
-def is_tflite(view: memoryview) -> bool:
-    """Tell by the identifier in its first bytes, whatever the file is called."""
-    return bytes(view[4:8]) == IDENTIFIER
 
 
 def read_tflite(view: memoryview) -> Contents:
@@ -46,8 +40,8 @@ def read_tflite(view: memoryview) -> Contents:
 
 
 def _check_model(model: Record) -> None:
-    if model["version"] != VERSION:
-        raise MalformedError(f"version {model['version']} of the schema; this reads {VERSION}")
+    if model["version"] != _VERSION:
+        raise MalformedError(f"version {model['version']} of the schema; this reads {_VERSION}")
     for field in ("subgraphs", "buffers"):
         if not model[field]:
             raise MalformedError("there is not even one", field)
