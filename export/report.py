@@ -23,7 +23,8 @@ def show(table: Table, data: Any, as_json: bool) -> None:
         plain = asdict(data) if is_dataclass(data) and not isinstance(data, type) else data
         print(json.dumps(plain, indent=2))
     else:
-        stdout_console().print(table)
+        # Rich prints nothing of a table without columns, not even its title.
+        stdout_console().print(table if table.columns else table.title)
 
 
 def stdout_console() -> Console:

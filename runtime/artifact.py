@@ -14,6 +14,7 @@ from smalti.runtime.onnx_file import read_onnx
 __all__ = ["MANIFEST_KEY", "MANIFEST_VERSION", "Artifact", "StoredTensor", "open_artifact"]
 
 MANIFEST_VERSION = 1
+TFLITE_IDENTIFIER = b"TFL3"
 
 Engine = Literal["onnx", "tflite"]
 
@@ -65,10 +66,22 @@ def open_artifact(path: str | Path) -> Artifact:
 
 
 def _read(path: Path, view: memoryview) -> tuple[Engine, Contents]:
+    if bytes(view[4:8]) == TFLITE_IDENTIFIER:
+        return "tflite", _read_tflite(path, view)
     try:
         return "onnx", read_onnx(path, view)
     except (ValueError, IndexError) as error:
         raise FileError(f"{path}: not a whole ONNX file ({error}); export it again") from None
+
+
+def _read_tflite(path: Path, view: memoryview) -> Contents:
+    # The tables of its schema take a while to build, and most processes read one kind of file.
+    from smalti.runtime.tflite_file import read_tflite
+
+    try:
+        return read_tflite(view)
+    except ValueError as error:
+        raise FileError(f"{path}: not a sound TFLite file ({error}); export it again") from None
 
 
 def _check_version(path: Path, manifest: dict[str, Any]) -> None:

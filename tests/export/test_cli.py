@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import tflite_files
 from click.testing import CliRunner
 
 from smalti.export.cli import main
@@ -89,6 +90,17 @@ def test_inspect_checks_the_weights(files, tmp_path):
     data[data.find(b"SMLT") + 500] ^= 1
     (tmp_path / "bad.onnx").write_bytes(data)
     assert "damaged weights" in smalti("inspect", tmp_path / "bad.onnx", code=3)
+
+
+def test_inspect_takes_files_of_litert(tmp_path):
+    contents, path = tflite_files.dense(), tmp_path / "m.tflite"
+    path.write_bytes(tflite_files.packed(contents))
+    assert "1 native nodes" in smalti("inspect", path)
+    contents.metadata = None
+    path.write_bytes(tflite_files.packed(contents))
+    assert "not by smalti" in smalti("inspect", path)
+    path.write_bytes(path.read_bytes()[:-60])
+    assert "not a sound TFLite file" in smalti("inspect", path, code=3)
 
 
 def test_ops_and_doctor_say_what_is_there():
