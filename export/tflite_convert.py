@@ -35,7 +35,7 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
         lower(op.overload)(_lowering(op))
     with _signless_codes(module):
         content = litert_torch.convert(module, args).model_content()
-    model = TFLiteModel(schema.ModelT.InitFromPackedBuf(content, 0))
+    model = TFLiteModel.read(content)
     _in_order(model)
     _name_tensors(model, _scopes(module))
     _restore(model)

@@ -151,6 +151,14 @@ def _reshape(writer: _Writer, node: fx.Node) -> None:
     writer.builtin(node, _CODE.RESHAPE, [writer.value(node.args[0]), sizes])
 
 
+def _cast(writer: _Writer, node: fx.Node) -> None:
+    x: Any = node.args[0]
+    if x.meta["val"].dtype == node.meta["val"].dtype:
+        writer.alias(node)
+    else:
+        writer.builtin(node, _CODE.CAST, [writer.value(x)])
+
+
 _WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.linear.default: _linear,
     aten.relu.default: _plain(_CODE.RELU),
@@ -165,4 +173,6 @@ _WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.view.default: _reshape,
     aten.flatten.using_ints: _reshape,
     aten.dropout.default: _Writer.alias,
+    aten.to.dtype: _cast,
+    aten._assert_tensor_metadata.default: lambda writer, node: None,
 }

@@ -44,6 +44,16 @@ class TFLiteModel:
         self.graph = self.root.subgraphs[0]
         self._lengths: dict[tuple[str, int], bytes] = {}
 
+    @classmethod
+    def read(cls, content: bytes) -> TFLiteModel:
+        """Read a serialized model, also one whose data lies behind its tables."""
+        root = schema.ModelT.InitFromPackedBuf(content, 0)
+        for buffer in root.buffers:
+            if buffer.offset > 1:
+                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+                buffer.offset = buffer.size = 0
+        return cls(root)
+
     def tensor(
         self, name: str, shape: Sequence[int], dtype: str, data: NDArray[Any] | None = None
     ) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import qtyping, quantizer
 
 from smalti.export.tflite_model import TFLiteModel
@@ -37,8 +36,7 @@ def quantized(model: TFLiteModel, formats: Mapping[str, BlockFormat]) -> TFLiteM
                 num_bits=form.code_bits,
                 granularity=_granularity(form),
             )
-    content = tool.quantize().quantized_model
-    return TFLiteModel(schema.ModelT.InitFromPackedBuf(bytes(content), 0))
+    return TFLiteModel.read(bytes(tool.quantize().quantized_model))
 
 
 def _granularity(form: BlockFormat) -> qtyping.QuantGranularity:

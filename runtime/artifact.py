@@ -42,6 +42,7 @@ class Artifact:
     tensors: dict[str, StoredTensor]
     native_nodes: int
     bytes: int
+    quantized: tuple[str, ...] = ()
 
     def damaged(self) -> list[str]:
         """Names of tensors whose bytes are not those that were exported, or are gone."""
@@ -62,7 +63,7 @@ def open_artifact(path: str | Path) -> Artifact:
     engine, contents = _read(path, view)
     _check_version(path, contents.manifest)
     tensors = {name: StoredTensor(name, data) for name, data in contents.tensors.items()}
-    return Artifact(path, engine, contents.manifest, tensors, contents.native_nodes, contents.bytes)
+    return Artifact(path, engine, **contents._replace(tensors=tensors)._asdict())
 
 
 def _read(path: Path, view: memoryview) -> tuple[Engine, Contents]:

@@ -14,12 +14,16 @@ DOMAIN = "smalti"
 
 
 class Contents(NamedTuple):
-    """What a reader found: `bytes` with all files, `native_nodes` that want our library."""
+    """What a reader found: `bytes` with all files, `native_nodes` that want our library.
+
+    quantized: names of tensors whose numbers the engine scales.
+    """
 
     manifest: dict[str, Any]
     tensors: dict[str, memoryview]
     native_nodes: int
     bytes: int
+    quantized: tuple[str, ...] = ()
 
 
 def map_file(path: Path) -> memoryview:

@@ -134,11 +134,10 @@ def _delegates(engine: Any, artifact: Artifact, wanted: Native) -> tuple[list[An
 
 def _refuse_silent_zeros(artifact: Artifact) -> None:
     """tflite-runtime 2.14 computes zeros for weights that today's quantizer has made."""
-    quantized = [name for name, tensor in artifact.tensors.items() if tensor.quantized]
-    if quantized:
+    if artifact.quantized:
         raise MissingRuntimeError(
             f"{artifact.path}: tflite-runtime gives zeros for quantized weights such as "
-            f"{quantized[0]!r}; {_INSTALL}"
+            f"{artifact.quantized[0]!r}; {_INSTALL}"
         )
 
 

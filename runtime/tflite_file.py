@@ -36,7 +36,8 @@ def read_tflite(view: memoryview) -> Contents:
     native = sum(check_each("subgraphs", graphs, lambda graph: check_operators(graph, names, file)))
     check_calls(model["subgraphs"])
     check_each("signature_defs", model["signature_defs"], _check_signature, graphs)
-    return Contents(_manifest(model, buffers), _constants(graphs), native, len(view))
+    quantized = tuple(t.name for t in _tensors(graphs) if t.is_quantized and len(t.data))
+    return Contents(_manifest(model, buffers), _constants(graphs), native, len(view), quantized)
 
 
 def _check_model(model: Record) -> None:

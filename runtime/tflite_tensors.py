@@ -30,6 +30,7 @@ class Tensor:
     name: str
     data: memoryview
     state: State
+    is_quantized: bool
 
 
 def read_tensor(record: Record, count: int, buffers: list[memoryview], file: FlatBuffer) -> Tensor:
@@ -41,8 +42,8 @@ def read_tensor(record: Record, count: int, buffers: list[memoryview], file: Fla
         if len(data) and record["type"] == STRING:
             file.spend(len(data))
             _check_strings(data, elements)
-        _check_quantization(record, count)
-        return Tensor(name, data, _state(record, data, elements))
+        quantized = _check_quantization(record, count)
+        return Tensor(name, data, _state(record, data, elements), quantized)
     except MalformedError as error:
         raise error.inside(f" ({name})" if name else "") from None
 
@@ -107,10 +108,11 @@ def _check_strings(data: memoryview, elements: int) -> None:
         last = place
 
 
-def _check_quantization(record: Record, count: int) -> None:
+def _check_quantization(record: Record, count: int) -> bool:
+    """Return whether the tensor's numbers have a scale."""
     given = record["quantization"]
     if given is None:
-        return
+        return False
     shape, axis = record["shape"], given["quantized_dimension"]
     scales, zeros = len(given["scale"]), len(given["zero_point"])
     if scales and zeros and scales != zeros:
@@ -119,6 +121,7 @@ def _check_quantization(record: Record, count: int) -> None:
         raise MalformedError(f"{scales} scales for dimension {axis}", "quantization")
     if given["details_type"]:
         _check_details(given["details"], count)
+    return scales > 0 or given["details_type"] > 0
 
 
 def _check_details(details: Record | None, count: int) -> None:
