@@ -123,11 +123,6 @@ Status take_attributes(const smalti_attribute *given, int count, Request *reques
   return {};
 }
 
-bool same_shape(const Tensor &a, const Tensor &b) {
-  return a.type == b.type && a.rank == b.rank &&
-         memcmp(a.dims, b.dims, sizeof a.dims[0] * a.rank) == 0;
-}
-
 Status check_output(const Op &op, const Tensor *output, const Tensor &wanted) {
   if (output == nullptr || !same_shape(wanted, *output)) {
     return fail(SMALTI_INVALID, "output '%s' has another shape or type than smalti_shape gives",

@@ -116,6 +116,11 @@ inline Status shape_output(const Op &op, const Tensor *inputs, const Value *attr
   return {};
 }
 
+inline bool same_shape(const Tensor &a, const Tensor &b) {
+  return a.type == b.type && a.rank == b.rank &&
+         memcmp(a.dims, b.dims, sizeof a.dims[0] * a.rank) == 0;
+}
+
 // An output without elements, or one that nobody reads, has nothing to compute.
 inline Status run_op(const Op &op, const Call &call) {
   const bool idle = call.output->data == nullptr || is_empty(*call.output);

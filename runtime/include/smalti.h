@@ -1,6 +1,7 @@
 /* smalti: the C interface of libsmalti.so.
  *
- * The same library is also a custom-operator library for ONNX Runtime (`RegisterCustomOps`).
+ * The same library is also a custom-operator library for ONNX Runtime (`RegisterCustomOps`) and an
+ * external delegate for LiteRT and TensorFlow Lite (`tflite_plugin_create_delegate`).
  * Every function here is safe to call from several threads. Strings are UTF-8, owned by the
  * library and live for ever. Nothing throws, nothing aborts.
  */
@@ -82,6 +83,27 @@ SMALTI_API int32_t smalti_run(const char *op, const smalti_tensor *inputs, int32
 /* The signs of a rotation: `count` values of +1 or -1 for `seed`. Sign i is bit i % 64 (set means
  * -1) of word i / 64 of SplitMix64 started at `seed`. */
 SMALTI_API void smalti_signs(uint64_t seed, int64_t count, int8_t *signs);
+
+/* The functions of LiteRT 2 that we call, so that this library does not link to it. Fill it in with
+ *   const smalti_litert engine = SMALTI_LITERT; */
+typedef void (*smalti_function)(void);
+typedef struct smalti_litert {
+  smalti_function add_custom_op_kernel_option;
+  smalti_function lock_tensor_buffer;
+  smalti_function unlock_tensor_buffer;
+  smalti_function get_tensor_buffer_tensor_type;
+} smalti_litert;
+
+#define SMALTI_LITERT                                                                       \
+  {(smalti_function)LiteRtAddCustomOpKernelOption, (smalti_function)LiteRtLockTensorBuffer, \
+   (smalti_function)LiteRtUnlockTensorBuffer, (smalti_function)LiteRtGetTensorBufferTensorType}
+
+/* Adds every operator to a LiteRtOptions, before LiteRtCreateCompiledModel. Use the options for one
+ * model, whose shapes are fixed. `threads` < 2 runs on the calling thread. A few kilobytes stay
+ * allocated for good. Returns a smalti_code. (LiteRT's Interpreter, and TensorFlow Lite before it,
+ * take `tflite_plugin_create_delegate` instead.) */
+SMALTI_API int32_t smalti_add_to_litert(void *options, const smalti_litert *engine,
+                                        int32_t threads);
 
 #ifdef __cplusplus
 }
