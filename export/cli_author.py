@@ -86,11 +86,20 @@ def _pattern_and_format(option: str) -> tuple[str, str]:
     help="vq-2x64-g128, float, ...; for layers whose name matches GLOB, the last match decides.",
 )
 @click.option("--plan", "plan_file", type=_FILE, help="A plan.toml, in place of --format.")
-@click.option("-o", "--output", type=_FILE, required=True, help="The .onnx file to write.")
+@click.option(
+    "-o", "--output", type=_FILE, required=True, help="The .onnx or .tflite file to write."
+)
+@click.option(
+    "--to", type=click.Choice(["onnx", "tflite"]), help="Kind of file. Default: by its suffix."
+)
 @click.option("--activations", type=click.Choice(["int8", "float"]), default="int8")
 @click.option("--learned", is_flag=True, help="Fit each matrix a codebook of its own; slow.")
 @click.option("--refine", is_flag=True, help="Fine-tune scales, biases and norms on the data.")
-@click.option("--fallback", type=click.Choice(["fold", "nofold", "none"]), default="fold")
+@click.option(
+    "--fallback",
+    type=click.Choice(["fold", "nofold", "none"]),
+    help="What an ONNX Runtime without our library does: decode once, at every run, or refuse.",
+)
 @_with_settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def export(
@@ -98,10 +107,11 @@ def export(
     formats: Sequence[str],
     plan_file: str | None,
     output: str,
+    to: str | None,
     activations: str,
     learned: bool,
     refine: bool,
-    fallback: str,
+    fallback: str | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -109,6 +119,7 @@ def export(
     from smalti.export import report
     from smalti.export.recipe import load_recipe
     from smalti.export.run import export_recipe
+    from smalti.export.target import target_for
     from smalti.quant.plan import Plan
 
     if bool(formats) == bool(plan_file):
@@ -117,7 +128,8 @@ def export(
     spec = Plan.read(plan_file) if plan_file else dict(_pattern_and_format(f) for f in formats)
     chosen = _settings(loaded, "random" if plan_file or refine else "none", **settings)
     chosen = replace(chosen, refine=refine, learned=learned)
-    done = export_recipe(loaded, Plan.of(spec), output, activations, fallback, chosen)
+    target = target_for(to, output, fallback)
+    done = export_recipe(loaded, Plan.of(spec), output, target, activations, chosen)
     report.show(report.export_table(done), done, as_json)
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx_ir as ir
+import numpy as np
 from numpy.typing import NDArray
 
-from smalti.export.onnx import LAYER_KEY
 from smalti.export.verify import relative_error
+from smalti.runtime.artifact import Artifact
 from smalti.runtime.errors import FileError
 from smalti.runtime.session import Session
 
-Feed = dict[str, NDArray[Any]]
+Feed = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Difference:
 def compare(a: str | Path, b: str | Path, feed: Feed) -> list[Difference]:
     """Compare all layers that both files name, in A's order, then the outputs.
 
+    The files may be of two engines.
+
     Raises:
         FileError: a file does not load, or the two share nothing.
     """
@@ -36,12 +39,31 @@ def compare(a: str | Path, b: str | Path, feed: Feed) -> list[Difference]:
     shared = [name for name in found_a if name in found_b]
     if not shared:
         raise FileError(f"{a} and {b} have no layer and no output in common")
-    return [Difference(name, relative_error(found_b[name], found_a[name])) for name in shared]
+    return [Difference(name, _error(found_b[name], found_a[name])) for name in shared]
+
+
+def _error(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """LiteRT's own convolutions have the channels last."""
+    if found.ndim == expected.ndim == 4 and found.shape != expected.shape:
+        for a, b in ((np.moveaxis(found, -1, 1), expected), (found, np.moveaxis(expected, -1, 1))):
+            if a.shape == b.shape:
+                return relative_error(a, b)
+    return relative_error(found, expected)
 
 
 def _layer_outputs(path: Path, feed: Feed) -> dict[str, NDArray[Any]]:
+    """Run the model and return what leaves each layer, then its outputs."""
+    session = Session(path)  # says clearly what is wrong with the file, before we take it apart
+    fits = session.feed((), feed)
+    if session.artifact.engine == "tflite":
+        return _tflite_outputs(session.artifact, fits)
+    return _onnx_outputs(path, fits)
+
+
+def _onnx_outputs(path: Path, feed: Feed) -> dict[str, NDArray[Any]]:
     """Run a copy of the model with every layer's last value as an output."""
-    Session(path)  # says clearly what is wrong with the file, before we take it apart
+    import onnx_ir as ir
+
     model = ir.load(path)
     layers = {name: value for name, value in _last_values(model.graph).items() if value.name}
     outputs = list(model.graph.outputs)
@@ -59,8 +81,12 @@ def _layer_outputs(path: Path, feed: Feed) -> dict[str, NDArray[Any]]:
     return {**found, **named}
 
 
-def _last_values(graph: ir.Graph) -> dict[str, ir.Value]:
+def _last_values(graph: Any) -> dict[str, Any]:
     """The value that leaves each layer: the output of its last node."""
+    import onnx_ir as ir
+
+    from smalti.export.onnx import LAYER_KEY
+
     last: dict[str, ir.Value] = {}
     for node in graph:
         layer = node.metadata_props.get(LAYER_KEY)
@@ -68,6 +94,23 @@ def _last_values(graph: ir.Graph) -> dict[str, ir.Value]:
             last.pop(layer, None)  # keep the order in which layers end
             last[layer] = node.outputs[0]
     return last
+
+
+def _tflite_outputs(artifact: Artifact, feed: Feed) -> dict[str, NDArray[Any]]:
+    """Run the model with all its tensors kept."""
+    from smalti.export.tflite_model import TFLiteModel
+    from smalti.runtime.tflite_engine import TFLiteEngine
+
+    engine = TFLiteEngine(artifact, 1, "require", preserve=True)
+    outputs = engine.run(feed)
+    last: dict[str, str] = {}
+    for name in TFLiteModel.read(artifact.path.read_bytes()).computed():
+        layer = name.rpartition(".")[0]
+        last.pop(layer, None)
+        last[layer] = name
+    found = {layer: engine.tensor(name) for layer, name in last.items() if layer}
+    named = {f"output {i}": value for i, value in enumerate(outputs)}
+    return {**found, **named}
 
 
 def first_departure(differences: list[Difference], limit: float) -> Difference | None:

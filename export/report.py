@@ -81,7 +81,7 @@ def export_table(done: Exported) -> Table:
         f"{done.path}: {done.file_mb:.2f} MB, {done.bits_per_weight:.2f} bits per weight, "
         f"off from Torch by {worst:.1e}"
     )
-    return _layers([asdict(layer) for layer in done.layers], title)
+    return _layers(done.layers, title)
 
 
 def plan_table(done: PlanReport) -> Table:

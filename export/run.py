@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smalti.runtime.artifact import open_artifact
 from smalti.runtime.bench import example_inputs, time_interleaved
 from smalti.runtime.errors import FileError
-from smalti.runtime.engine import Native
+from smalti.runtime.engine import InputError, Native
 from smalti.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from smalti.export.calibrate import Calibration
     from smalti.export.recipe import Recipe
     from smalti.export.settings import Settings
-    from smalti.quant.apply import LayerReport
+    from smalti.export.target import Target
     from smalti.quant.plan import Plan
 
 Feed = dict[str, NDArray[Any]]
@@ -37,22 +38,22 @@ class Exported:
     file_mb: float
     bits_per_weight: float
     errors: list[float]
-    layers: list[LayerReport]
+    layers: list[Row]
 
 
 def export_recipe(
-    recipe: Recipe, plan: Plan, path: str, activations: str, fallback: str, settings: Settings
+    recipe: Recipe, plan: Plan, path: str, target: Target, activations: str, settings: Settings
 ) -> Exported:
     """Quantize and export a recipe's model, with progress on stderr."""
     from rich.console import Console
 
     from smalti.export.calibrate import calibrate
-    from smalti.export.onnx import export_onnx
     from smalti.quant.apply import quantize_
 
     with Console(stderr=True).status("loading the model") as status:
         module = recipe.model().eval()
         weights = sum(p.numel() for p in module.parameters())
+        plan, engine_formats = target.share(plan, module)
         found = calibrate(recipe, module, settings.data, settings.resume, status.update)
         layers = quantize_(
             module,
@@ -67,17 +68,10 @@ def export_recipe(
         )
         if settings.refine:
             _refine(module, recipe, found, status.update)
-        errors = export_onnx(
-            module,
-            recipe.example_inputs(),
-            path,
-            layers=layers,
-            dynamic_shapes=recipe.dynamic_shapes() if recipe.dynamic_shapes else None,
-            fallback=fallback,
-            progress=status.update,
-        )
-    size = Session(path).artifact.bytes
-    return Exported(path, size / 1e6, 8 * size / weights, errors, layers)
+        errors = target.write(module, recipe, path, layers, engine_formats, status.update)
+    artifact = Session(path).artifact
+    size = artifact.bytes
+    return Exported(path, size / 1e6, 8 * size / weights, errors, artifact.manifest["layers"])
 
 
 def _refine(
@@ -159,6 +153,8 @@ def bench_files(
 ) -> list[Row]:
     """Time files beside a float baseline, which is the first row."""
     feed = feed_for(paths[0], inputs)
+    if not baseline and open_artifact(paths[0]).engine == "tflite":
+        raise InputError("a .tflite file has no float fallback to compare with; give --baseline")
     if baseline:
         sessions = {f"{baseline} (baseline)": Session(baseline, threads=threads)}
     else:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from smalti.export.tflite_model import TFLiteModel
 
 MIN_ENGINE = {"native": "ai-edge-litert 2.3"}
+ENGINE_REASON = "by LiteRT's quantizer"
 ENGINE_TOLERANCE = 1.0  # what the engine's own quantizer may change: anything but nonsense
 
 Progress = Callable[[str], None]
@@ -71,7 +74,8 @@ def export_tflite(
         tolerance = INT8_TOLERANCE if rounding_layers(module) else FLOAT_TOLERANCE
         if engine_formats:
             progress("quantizing in the engine's formats")
-            model, tolerance = _quantized(model, engine_formats), ENGINE_TOLERANCE
+            model, layers = _quantized(model, engine_formats, layers)
+            tolerance = ENGINE_TOLERANCE
         examples = dict(zip(inputs, args, strict=True))
         text = describe(layers, examples, model.stored(), MIN_ENGINE, "none")
         model.set_metadata(MANIFEST_KEY, text)
@@ -102,8 +106,18 @@ def _check_writer() -> None:
             )
 
 
-def _quantized(model: TFLiteModel, formats: Mapping[str, BlockFormat]) -> TFLiteModel:
+def _quantized(
+    model: TFLiteModel, formats: Mapping[str, BlockFormat], layers: Sequence[LayerReport]
+) -> tuple[TFLiteModel, list[LayerReport]]:
+    """By LiteRT's quantizer; the reports say what it made of the layers."""
     with quiet():
         from smalti.export.tflite_quantize import quantized
 
-        return quantized(model, formats)
+        found, stored = quantized(model, formats)
+    reports = {layer.name: layer for layer in layers}
+    for name, (size, error) in stored.items():
+        if name in reports:
+            bits = 8 * size / prod(reports[name].shape)
+            how = {"format": str(formats[name]), "bytes": size, "bits_per_weight": bits}
+            reports[name] = replace(reports[name], error=error, reason=ENGINE_REASON, **how)
+    return found, list(reports.values())

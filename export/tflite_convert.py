@@ -114,12 +114,10 @@ def _scopes(module: nn.Module) -> dict[str, str]:
 
 def _name_tensors(model: TFLiteModel, scopes: dict[str, str]) -> None:
     """Name what layers compute by the layers."""
-    for operator in model.graph.operators:
-        for index in operator.outputs:
-            tensor = model.graph.tensors[index]
-            scope = text_of(tensor.name).partition(";")[0]
-            if scope in scopes:
-                tensor.name = f"{scopes[scope] or 'model'}.{index}"
+    for index, tensor in enumerate(model.graph.tensors):
+        scope = text_of(tensor.name).partition(";")[0]
+        if scope in scopes:
+            tensor.name = f"{scopes[scope] or 'model'}.{index}"
 
 
 def _restore(model: TFLiteModel) -> None:
@@ -170,7 +168,7 @@ def _add(model: TFLiteModel, name: str, operator: Any) -> None:
     layer, output = config.pop(_LAYER) or "model", int(operator.outputs[0])
     tensors[output].name = f"{layer}.{name}"
     for port, index in zip(op.inputs, operator.inputs, strict=False):
-        if model.root.buffers[tensors[index].buffer].data is not None:
+        if len(model.data(tensors[index])):
             tensors[index].name = f"{layer}.{port}"
         if port == "codes":
             tensors[index].type = schema.TensorType.UINT8
@@ -186,9 +184,9 @@ def _add(model: TFLiteModel, name: str, operator: Any) -> None:
 def _widened(model: TFLiteModel, index: int) -> int:
     """Return the tensor as int64; the converter narrows all integers to int32."""
     narrow = model.graph.tensors[index]
-    name, data = f"{text_of(narrow.name)}.int64", model.root.buffers[narrow.buffer].data
-    if data is not None:
-        values = np.asarray(data, np.uint8).view(np.int32).reshape(narrow.shape)
+    name, data = f"{text_of(narrow.name)}.int64", model.data(narrow)
+    if len(data):
+        values = data.view(np.int32).reshape(narrow.shape)
         return model.constant(name, values.astype(np.int64))
     wide = model.tensor(name, narrow.shape, "int64")
     model.builtin(schema.BuiltinOperator.CAST, [index], [wide])

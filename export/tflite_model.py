@@ -156,14 +156,22 @@ class TFLiteModel:
             dict(zip(ends, map(int, found), strict=True)),
         )
 
+    def data(self, tensor: Any) -> NDArray[np.uint8]:
+        """Return a tensor's bytes, none if it is no constant."""
+        data = self.root.buffers[tensor.buffer].data
+        return np.asarray([] if data is None else data, np.uint8)
+
     def stored(self) -> dict[str, bytes]:
         """Return the bytes of all constants by name."""
-        buffers, found = self.root.buffers, {}
-        for tensor in self.graph.tensors:
-            data = buffers[tensor.buffer].data
-            if data is not None and len(data) > 0:
-                found[text_of(tensor.name)] = np.asarray(data, np.uint8).tobytes()
-        return found
+        constants = {text_of(t.name): self.data(t).tobytes() for t in self.graph.tensors}
+        return {name: data for name, data in constants.items() if data}
+
+    def computed(self) -> Iterator[str]:
+        """Names of what the operators compute in float, in the order they run in."""
+        for operator in self.graph.operators:
+            for tensor in (self.graph.tensors[i] for i in operator.outputs):
+                if tensor.type == schema.TensorType.FLOAT32:
+                    yield text_of(tensor.name)
 
     @contextmanager
     def float_activations(self) -> Iterator[None]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
 from ai_edge_quantizer import qtyping, quantizer
+from numpy.typing import NDArray
 
-from smalti.export.tflite_model import TFLiteModel
+from smalti.export.tflite_model import TFLiteModel, text_of
+from smalti.quant.plan import PlanError
 from smalti.runtime.format import BlockFormat
 
 _BLOCKS = {
@@ -15,29 +19,88 @@ _BLOCKS = {
     64: qtyping.QuantGranularity.BLOCKWISE_64,
     128: qtyping.QuantGranularity.BLOCKWISE_128,
 }
-_OPERATIONS = (
-    qtyping.TFLOperationName.FULLY_CONNECTED,
-    qtyping.TFLOperationName.CONV_2D,
-    qtyping.TFLOperationName.EMBEDDING_LOOKUP,
-)
+_OPERATIONS = (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D)
 
 
-def quantized(model: TFLiteModel, formats: Mapping[str, BlockFormat]) -> TFLiteModel:
+class Stored(NamedTuple):
+    """What became of a layer's weight: its bytes with scales, and ||W' - W||^2 / ||W||^2."""
+
+    bytes: int
+    error: float
+
+
+def quantized(
+    model: TFLiteModel, formats: Mapping[str, BlockFormat]
+) -> tuple[TFLiteModel, dict[str, Stored]]:
     """Return the model with the named layers' weights in integers; activations round at run time.
 
     `int8` has a scale a row, whatever its group, since LiteRT has a fast kernel for nothing else.
+
+    Raises:
+        PlanError: a layer that the model does not have as one of LiteRT's own.
     """
     tool = quantizer.Quantizer(bytearray(model.to_bytes()))
     for layer, form in formats.items():
         for operation in _OPERATIONS:
             tool.add_dynamic_config(
-                regex=rf"(^|;){re.escape(layer)}\.",
+                regex=_pattern(layer),
                 operation_name=operation,
                 num_bits=form.code_bits,
                 granularity=_granularity(form),
             )
-    return TFLiteModel.read(bytes(tool.quantize().quantized_model))
+    found = TFLiteModel.read(bytes(tool.quantize().quantized_model))
+    return found, {layer: _stored(layer, model, found) for layer in formats}
+
+
+def _pattern(layer: str) -> str:
+    return rf"(^|;){re.escape(layer)}\."
 
 
 def _granularity(form: BlockFormat) -> qtyping.QuantGranularity:
     return qtyping.QuantGranularity.CHANNELWISE if form.code_bits == 8 else _BLOCKS[form.group]
+
+
+def _stored(layer: str, before: TFLiteModel, after: TFLiteModel) -> Stored:
+    weight, found = _weight(layer, before), _weight(layer, after)
+    if found.quantization is None:
+        raise PlanError(f"{layer}: LiteRT's quantizer leaves it in float; give it a vq format")
+    data, scale_bytes = after.data(found), 4 * len(_scales(found))
+    exact = before.data(weight).view(np.float32).reshape(weight.shape)
+    values = _decoded(found, after)
+    if found.quantization.details is not None:
+        scale_bytes = len(after.data(after.graph.tensors[found.quantization.details.scales]))
+    error = float(np.square(values - exact).sum() / np.square(exact).sum())
+    return Stored(len(data) + scale_bytes, error)
+
+
+def _weight(layer: str, model: TFLiteModel) -> Any:
+    tensors = model.graph.tensors
+    for operator in model.graph.operators:
+        if len(operator.inputs) > 1 and len(operator.outputs) == 1:
+            weight = tensors[operator.inputs[1]]
+            name = text_of(tensors[operator.outputs[0]].name)
+            if re.search(_pattern(layer), name) and len(model.data(weight)):
+                return weight
+    raise PlanError(f"{layer}: the file has no layer of that name for LiteRT's quantizer")
+
+
+def _scales(tensor: Any) -> NDArray[np.float32]:
+    scales = tensor.quantization.scale
+    return np.asarray([] if scales is None else scales, np.float32)
+
+
+def _decoded(tensor: Any, model: TFLiteModel) -> NDArray[np.float32]:
+    """Weights as the engine sees them, with a scale a row, or a block of columns in a row."""
+    count = int(np.prod(tensor.shape))
+    codes = model.data(tensor).view(np.int8)
+    if len(codes) < count:  # two in a byte, the first in the low bits
+        codes = np.stack([codes << 4 >> 4, codes >> 4], axis=-1).reshape(-1)[:count]
+    rows = codes.reshape(len(codes) // tensor.shape[-1], -1).astype(np.float32)
+    details = tensor.quantization.details
+    if details is None:
+        axis = tensor.quantization.quantizedDimension
+        shape = [-1 if i == axis else 1 for i in range(len(tensor.shape))]
+        return rows.reshape(tensor.shape) * _scales(tensor).reshape(shape)
+    scales = model.data(model.graph.tensors[details.scales]).view(np.float16)
+    blocks = rows.reshape(len(rows), -1, details.blockSize)
+    return (blocks * scales.reshape(len(rows), -1, 1)).reshape(tensor.shape).astype(np.float32)

@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,10 @@ class Plan:
         """Return the format of a layer, None for float."""
         matching = [form for pattern, form in self.patterns if _matches(layer, pattern)]
         return matching[-1] if matching else None
+
+    def without(self, layers: Iterable[str]) -> Plan:
+        """Return the plan that keeps these layers in float."""
+        return replace(self, patterns=(*self.patterns, *((name, None) for name in layers)))
 
     def check(self, layers: list[str]) -> None:
         """Refuse patterns that match nothing: they are typing errors.
