@@ -23,8 +23,9 @@ FOLDERS = {
     "VQConv": "vq_conv",
     "VQGather": "vq_gather",
     "GridSample": "grid_sample",
+    "ResizeCubic": "resize_cubic",
 }
-PLAIN = ("GridSample",)  # references that Torch itself has in float64
+PLAIN = ("GridSample", "ResizeCubic")  # references that Torch itself has in float64
 for folder in FOLDERS.values():
     import_module(f"smalti.runtime.ops.{folder}.op")
 
