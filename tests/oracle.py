@@ -24,8 +24,9 @@ FOLDERS = {
     "VQGather": "vq_gather",
     "GridSample": "grid_sample",
     "ResizeCubic": "resize_cubic",
+    "IRFFT": "irfft",
 }
-PLAIN = ("GridSample", "ResizeCubic")  # references that Torch itself has in float64
+PLAIN = ("GridSample", "ResizeCubic", "IRFFT")  # references that Torch itself has in float64
 for folder in FOLDERS.values():
     import_module(f"smalti.runtime.ops.{folder}.op")
 
