@@ -22,8 +22,8 @@ def grid_sample(
     """Sample x (N, C, H, W) at grid (N, H', W', 2), or (N, C, D, H, W) at (N, D', H', W', 3).
 
     grid: (x, y) or (x, y, z), where -1 and 1 are the image's edges, or with align_corners the
-    centers of its outermost pixels. mode: 0 linear, 1 nearest (ties to even), 2 cubic, a = -0.75,
-    images only. padding_mode: 0 zeros, 1 border, 2 reflection.
+    centers of its outermost pixels. mode: 0 linear, 1 nearest (after padding, ties to even),
+    2 cubic (a = -0.75, images only). padding_mode: 0 zeros, 1 border, 2 reflection.
 
     As ONNX GridSample, but a point with a NaN coordinate gives NaN whatever the padding, where
     engines give some pixel. Coordinates beyond 2^30 pixels, infinite ones too, count as 2^30.
