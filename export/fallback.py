@@ -123,14 +123,15 @@ def _graphs(nodes: list[ir.Node]) -> list[ir.Graph]:
 
 def _function(node: ir.Node, graph: ir.Graph, number: int, fallback: str) -> ir.Function:
     _initializers_to_constants(graph)
-    if fallback == "nofold":
-        _hang_on_first_input(graph)
+    names = load_ops()[node.op_type].inputs
+    if fallback == "nofold" and "codes" in names:
+        _hang_on_first_input(graph, graph.inputs[names.index("codes")])
     _guard(graph, number)
     for inner in graph:
         inner.metadata_props.clear()
     for value in [*graph.inputs, *graph.outputs]:
         value.metadata_props.clear()
-    for value, name in zip(graph.inputs, load_ops()[node.op_type].inputs, strict=False):
+    for value, name in zip(graph.inputs, names, strict=False):
         value.name = name
     graph.opset_imports.clear()
     graph.opset_imports[""] = OPSET
@@ -187,12 +188,9 @@ def _guard(graph: ir.Graph, number: int) -> None:
     _replace_input(graph, x, [asked, ours, zero, off, distance, picked, cast, added])
 
 
-def _hang_on_first_input(graph: ir.Graph) -> None:
+def _hang_on_first_input(graph: ir.Graph, codes: ir.Value) -> None:
     """Add 0 * size(x) to the codes, so that no engine decodes them before it sees x."""
-    x, codes = graph.inputs[0], graph.inputs[1] if len(graph.inputs) > 1 else None
-    if codes is None:
-        return
-    size = _named("Size", [x], "nofold_size")
+    size = _named("Size", [graph.inputs[0]], "nofold_size")
     zero = _named("Constant", [], "nofold_zero", value_int=0)
     nothing = _named("Mul", [size.outputs[0], zero.outputs[0]], "nofold_nothing")
     cast = _named("Cast", [nothing.outputs[0]], "nofold_cast", to=int(ir.DataType.INT32))

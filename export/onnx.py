@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,8 +129,16 @@ def _clean(model: ir.Model) -> None:
     for value in _values(model.graph):
         value.metadata_props.clear()
     model.ir_version = _IR_VERSION
+    _name_nodes(model)
+
+
+def _name_nodes(model: ir.Model) -> None:
+    """Call smalti's nodes after their layers, each differently: the engine refuses a name twice."""
+    used: Counter[str] = Counter()
     for node in smalti_nodes(model):
-        node.name = f"{node.metadata_props.get(LAYER_KEY, 'model')}.{node.op_type}"
+        name = f"{node.metadata_props.get(LAYER_KEY, 'model')}.{node.op_type}"
+        node.name = f"{name}.{used[name]}" if used[name] else name
+        used[name] += 1
 
 
 def _values(graph: ir.Graph) -> Iterator[ir.Value]:

@@ -1,0 +1,1 @@
+"""Sampling an image at points of a grid."""

@@ -1,0 +1,1 @@
+"""Real signals from their spectra."""
