@@ -14,8 +14,8 @@ import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
 from smalti.export.engine_nodes import ROUNDING, rounding_attributes
-from smalti.export.files import written_whole
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
+from smalti.export.files import written_whole
 from smalti.export.manifest import argument_names, describe
 from smalti.export.translate import trace
 from smalti.export.verify import (

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from smalti.runtime.artifact import open_artifact
 from smalti.runtime.bench import example_inputs, time_interleaved
-from smalti.runtime.errors import FileError
 from smalti.runtime.engine import InputError, Native
+from smalti.runtime.errors import FileError
 from smalti.runtime.session import Session
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import litert_torch
 import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from litert_converter.mlir import ir
 from litert_converter.mlir.dialects import stablehlo
+from litert_torch.backend.lowerings import lower
 from torch import nn
 
-import litert_torch
-from litert_torch.backend.lowerings import lower
 from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
 from smalti.export.translate import load_ops
 from smalti.quant.layers import _Packed

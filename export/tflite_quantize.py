@@ -19,7 +19,10 @@ _BLOCKS = {
     64: qtyping.QuantGranularity.BLOCKWISE_64,
     128: qtyping.QuantGranularity.BLOCKWISE_128,
 }
-_OPERATIONS = (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D)
+_OPERATIONS = {  # by bits
+    8: (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D),
+    4: (qtyping.TFLOperationName.FULLY_CONNECTED,),
+}
 
 
 class Stored(NamedTuple):
@@ -41,7 +44,7 @@ def quantized(
     """
     tool = quantizer.Quantizer(bytearray(model.to_bytes()))
     for layer, form in formats.items():
-        for operation in _OPERATIONS:
+        for operation in _OPERATIONS[form.code_bits]:
             tool.add_dynamic_config(
                 regex=_pattern(layer),
                 operation_name=operation,

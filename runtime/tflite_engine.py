@@ -148,7 +148,9 @@ def _signature_names(interpreter: Any) -> dict[str, dict[int, str]]:
         return {"inputs": {}, "outputs": {}}
     runner = interpreter.get_signature_runner(signatures[0])
     details = {"inputs": runner.get_input_details(), "outputs": runner.get_output_details()}
-    return {kind: {d["index"]: name for name, d in found.items()} for kind, found in details.items()}
+    return {
+        kind: {d["index"]: name for name, d in found.items()} for kind, found in details.items()
+    }
 
 
 def _port(detail: Mapping[str, Any], names: Mapping[int, str]) -> Port:
