@@ -113,11 +113,18 @@ def _scopes(module: nn.Module) -> dict[str, str]:
 
 
 def _name_tensors(model: TFLiteModel, scopes: dict[str, str]) -> None:
-    """Name what layers compute by the layers."""
+    """Name what layers hold and compute by the layers; an output's layer is known by its weight."""
+    layers: dict[int, str] = {}
     for index, tensor in enumerate(model.graph.tensors):
         scope = text_of(tensor.name).partition(";")[0]
         if scope in scopes:
-            tensor.name = f"{scopes[scope] or 'model'}.{index}"
+            layers[index] = scopes[scope] or "model"
+    for operator in model.graph.operators:
+        held = [layers[i] for i in map(int, operator.inputs[1:]) if i in layers]
+        if held and int(operator.outputs[0]) in model.graph.outputs:
+            layers.setdefault(int(operator.outputs[0]), held[0])
+    for index, layer in layers.items():
+        model.graph.tensors[index].name = f"{layer}.{index}"
 
 
 def _restore(model: TFLiteModel) -> None:

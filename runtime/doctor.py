@@ -11,7 +11,8 @@ import numpy as np
 
 from smalti.runtime import native
 from smalti.runtime.errors import SmaltiError
-from smalti.runtime.onnx_engine import import_onnx_engine as import_engine
+from smalti.runtime.onnx_engine import import_onnx_engine
+from smalti.runtime.tflite_engine import import_tflite_engine
 
 Finding = dict[str, str]
 
@@ -20,16 +21,31 @@ def diagnose() -> list[Finding]:
     """Return one finding a check; `status` is ok, missing (unusable) or absent (optional)."""
     return [
         {"check": "python", "status": "ok", "found": _python()},
-        _check("engine", lambda: f"onnxruntime {import_engine().__version__}"),
+        *_engines(),
         _check("native library", lambda: f"{native.version()} at {native.library_path()}"),
         _check("instruction sets", lambda: f"{', '.join(native.isas())}; in use: {native.isa()}"),
         _check("self-test", _self_test),
-        *(_optional(package) for package in ("torch", "onnx", "onnxscript")),
+        *(_optional(package) for package in ("torch", "onnx", "onnxscript", "litert-torch")),
     ]
 
 
 def _python() -> str:
     return f"{platform.python_version()}, numpy {np.__version__}, {platform.machine()}"
+
+
+def _engines() -> list[Finding]:
+    """One engine is enough; one that is installed but not usable is worth a word."""
+    found = [
+        _check("engine for .onnx", lambda: f"onnxruntime {import_onnx_engine().__version__}"),
+        _check("engine for .tflite", _tflite_version),
+    ]
+    usable = any(finding["status"] == "ok" for finding in found)
+    return [f | {"status": "absent"} if usable and f["status"] != "ok" else f for f in found]
+
+
+def _tflite_version() -> str:
+    package = "tflite-runtime" if import_tflite_engine().is_old else "ai-edge-litert"
+    return f"{package} {version(package)}"
 
 
 def _check(name: str, find: Callable[[], str]) -> Finding:

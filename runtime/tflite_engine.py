@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,8 +68,15 @@ class TFLiteEngine:
         return np.asarray(self._interpreter.get_tensor(index))
 
 
-def import_tflite_engine() -> tuple[Any, bool]:
-    """Return the module of the interpreter, and whether it is the old tflite-runtime.
+class Package(NamedTuple):
+    """The interpreter's module, and whether it is the old tflite-runtime's."""
+
+    interpreter: Any
+    is_old: bool
+
+
+def import_tflite_engine() -> Package:
+    """Return what is installed, LiteRT first.
 
     Raises:
         MissingRuntimeError: none is installed, or one that does not work with this numpy.
@@ -77,7 +84,7 @@ def import_tflite_engine() -> tuple[Any, bool]:
     try:
         from ai_edge_litert import interpreter
 
-        return interpreter, False
+        return Package(interpreter, False)
     except ImportError as error:
         missing = error
     try:
@@ -89,7 +96,7 @@ def import_tflite_engine() -> tuple[Any, bool]:
             f"tflite-runtime does not work with numpy {np.__version__}; pip install 'numpy<2', or "
             f"better {_INSTALL}"
         )
-    return interpreter, True
+    return Package(interpreter, True)
 
 
 def _load(artifact: Artifact, threads: int | None, wanted: Native, preserve: bool) -> Any:
