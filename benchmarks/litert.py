@@ -1,8 +1,8 @@
 """MiniLM in LiteRT: fp32, LiteRT's own quantizer and smalti, side by side.
 
-Run `python -m benchmarks.litert`. Quality is that of STS-B's test sentences (SMALTI_DATA), padded to
-one length, since a .tflite file has fixed shapes. Latency is one sentence at a time, engines in turn.
-Files and results of quality are kept in build/litert; calibration in build/quality.
+Run `python -m benchmarks.litert`. Quality is that of STS-B's test sentences (SMALTI_DATA), padded
+to one length, since a .tflite file has fixed shapes. Latency is one sentence at a time, engines in
+turn. Files and what they embed are kept in build/litert; calibration in build/quality.
 """
 
 from __future__ import annotations

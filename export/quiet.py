@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -14,19 +13,20 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Swallow warnings, log lines and whatever is written to stdout and stderr, by C++ too."""
-    sys.stdout.flush()
-    sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
     logging.disable(logging.WARNING)
     try:
-        with tempfile.TemporaryFile() as sink, warnings.catch_warnings():
+        with (
+            tempfile.TemporaryFile("w+") as sink,
+            contextlib.redirect_stdout(sink),
+            contextlib.redirect_stderr(sink),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
             yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         for number, copy in enumerate(kept, start=1):
             os.dup2(copy, number)
             os.close(copy)

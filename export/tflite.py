@@ -117,7 +117,12 @@ def _quantized(
     reports = {layer.name: layer for layer in layers}
     for name, (size, error) in stored.items():
         if name in reports:
-            bits = 8 * size / prod(reports[name].shape)
-            how = {"format": str(formats[name]), "bytes": size, "bits_per_weight": bits}
-            reports[name] = replace(reports[name], error=error, reason=ENGINE_REASON, **how)
+            reports[name] = replace(
+                reports[name],
+                format=str(formats[name]),
+                bytes=size,
+                bits_per_weight=8 * size / prod(reports[name].shape),
+                error=error,
+                reason=ENGINE_REASON,
+            )
     return found, list(reports.values())

@@ -17,6 +17,7 @@ from litert_torch.backend.lowerings import lower
 from torch import nn
 
 from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
+from smalti.export.tflite_ops import OurOps
 from smalti.export.translate import load_ops
 from smalti.quant.layers import _Packed
 from smalti.runtime import native
@@ -33,7 +34,7 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     """
     for op in load_ops().values():
         lower(op.overload)(_lowering(op))
-    with _signless_codes(module):
+    with _signless_codes(module), OurOps():
         content = litert_torch.convert(module, args).model_content()
     model = TFLiteModel.read(content)
     _in_order(model)

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import fx, nn
 
 from smalti.export.tflite_model import ABSENT, TFLiteModel
+from smalti.export.tflite_ops import ConversionError, OurOps
 from smalti.export.translate import load_ops
-from smalti.runtime.errors import SmaltiError
 from smalti.runtime.ops.torch_op import TorchOp
 
 aten = torch.ops.aten
 _ADD, _MUL, _SUB = schema.AddOptionsT, schema.MulOptionsT, schema.SubOptionsT
 _CODE = schema.BuiltinOperator
-
-
-class ConversionError(SmaltiError):
-    """A module that cannot become a `.tflite` file."""
 
 
 def write(module: nn.Module, args: tuple[torch.Tensor, ...]) -> TFLiteModel:
@@ -29,7 +26,8 @@ def write(module: nn.Module, args: tuple[torch.Tensor, ...]) -> TFLiteModel:
     Raises:
         ConversionError: it has an operation that only the converter knows.
     """
-    program = torch.export.export(module, args)
+    with OurOps():
+        program = torch.export.export(module, args)
     return _Writer(program).model
 
 
@@ -40,6 +38,7 @@ class _Writer:
         self._ours = {op.overload: op for op in load_ops().values()}
         self._constants = _constants(program)
         graph = program.graph
+        graph.eliminate_dead_code()
         given = set(program.graph_signature.user_inputs)
         self.model.graph.inputs = [
             self._tensor(n) for n in graph.nodes if n.op == "placeholder" and n.name in given
@@ -75,6 +74,8 @@ class _Writer:
 
     def value(self, node: Any) -> int:
         """Return the tensor of an argument; a constant is added where it is first used."""
+        if not isinstance(node, fx.Node):
+            return self.model.constant(f"number {node}", np.array(node, np.float32))
         if node.name not in self._tensors:
             name, array = self._constants[node.name]
             self._tensors[node.name] = self.model.constant(name, array.detach().numpy())
@@ -138,8 +139,8 @@ def _softmax(writer: _Writer, node: fx.Node) -> None:
 
 def _arithmetic(code: int, options: Any) -> Callable[[_Writer, fx.Node], None]:
     def write_it(writer: _Writer, node: fx.Node) -> None:
-        if not all(isinstance(a, fx.Node) for a in node.args) or node.kwargs:
-            raise ConversionError(f"{node.target} with a number; make it a buffer of the module")
+        if node.kwargs:
+            raise ConversionError(f"{node.target} with {node.kwargs}; write it as a product")
         writer.builtin(node, code, [writer.value(a) for a in node.args], options())
 
     return write_it

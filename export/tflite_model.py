@@ -188,7 +188,8 @@ class TFLiteModel:
 
     def drop_unused_codes(self) -> None:
         """Forget operators that no node is of any more."""
-        codes, used = self.root.operatorCodes, {}
+        codes = self.root.operatorCodes
+        used: dict[int, int] = {}
         for operator in self.graph.operators:
             operator.opcodeIndex = used.setdefault(operator.opcodeIndex, len(used))
         self.root.operatorCodes = [codes[i] for i in used]

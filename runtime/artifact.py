@@ -63,7 +63,7 @@ def open_artifact(path: str | Path) -> Artifact:
     engine, contents = _read(path, view)
     _check_version(path, contents.manifest)
     tensors = {name: StoredTensor(name, data) for name, data in contents.tensors.items()}
-    return Artifact(path, engine, **contents._replace(tensors=tensors)._asdict())
+    return Artifact(path, engine, **contents._asdict() | {"tensors": tensors})
 
 
 def _read(path: Path, view: memoryview) -> tuple[Engine, Contents]:

@@ -1,0 +1,109 @@
+"""Plans for LiteRT: integer formats by its own quantizer, and the commands on `.tflite` files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from test_cli import smalti
+from torch import nn
+
+from smalti.export.target import TFLite, target_for
+from smalti.quant.plan import Plan, PlanError
+from smalti.runtime import Session
+
+
+def module():
+    return nn.Sequential(nn.Linear(64, 64), nn.Embedding(64, 64), nn.Conv2d(4, 4, 3))
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"0": "nf4"}, "LiteRT has no nf4-g64; use a vq format, int8 or int4"),
+        ({"0": "int2"}, "LiteRT has no int2"),
+        ({"1": "int8"}, "stores no Embedding in int8"),
+        ({"2": "int4"}, "no convolution in int4"),
+    ],
+)
+def test_formats_that_litert_lacks_are_refused(plan, message):
+    with pytest.raises(PlanError, match=message):
+        TFLite().share(Plan.of(plan), module())
+
+
+def test_integer_formats_are_left_to_litert():
+    plan, engine = TFLite().share(Plan.of({"*": "vq-2x64", "0": "int4-g32"}), module())
+    assert {name: str(form) for name, form in engine.items()} == {"0": "int4-g32"}
+    assert plan.format_of("0") is None and str(plan.format_of("1")) == "vq-2x64-g128"
+
+
+def test_the_suffix_decides_unless_told():
+    assert isinstance(target_for(None, "a.tflite", None), TFLite)
+    assert isinstance(target_for("tflite", "a.bin", None), TFLite)
+    assert not isinstance(target_for(None, "a.onnx", None), TFLite)
+    with pytest.raises(PlanError, match="no fallback"):
+        target_for(None, "a.tflite", "fold")
+
+
+@pytest.fixture(scope="module")
+def files(recipe, tmp_path_factory):
+    pytest.importorskip("litert_torch", exc_type=ImportError)
+    folder = tmp_path_factory.mktemp("tflite")
+    plan = ["--format", "vq-2x64", "--format", "hidden=int4-g32", "--format", "head=float"]
+    report = smalti("export", recipe, *plan, "-o", folder / "q.tflite", "--json")
+    smalti("export", recipe, "--format", "float", "--to", "tflite", "-o", folder / "f.tflite")
+    vq = ["--format", "vq-2x64", "--format", "head=float"]
+    smalti("export", recipe, *vq, "-o", folder / "v.onnx")
+    smalti("export", recipe, *vq, "-o", folder / "v.tflite")
+    return folder, json.loads(report)
+
+
+def test_export_reports_what_each_quantizer_made(files):
+    _, report = files
+    layers = {layer["name"]: layer for layer in report["layers"]}
+    assert layers["hidden"]["format"] == "int4-g32"
+    assert layers["hidden"]["bits_per_weight"] == pytest.approx(4.5)
+    assert 0.001 < layers["hidden"]["error"] < 0.02
+    assert layers["conv"]["format"] == "vq-2x64-g128" and layers["head"]["format"] == "float"
+    assert 1e-3 < report["errors"][0] < 0.5
+
+
+def test_files_of_both_engines_compare(files):
+    folder, _ = files
+    rows = json.loads(smalti("compare", folder / "v.onnx", folder / "v.tflite", "--json"))
+    assert {"conv", "hidden", "head", "output 0"} <= {row["layer"] for row in rows}
+    assert "part at hidden" in smalti("compare", folder / "v.tflite", folder / "q.tflite", code=1)
+
+
+def test_run_bench_and_inspect(files):
+    folder, _ = files
+    rows = json.loads(smalti("run", folder / "q.tflite", "-o", folder, "--json"))
+    assert np.load(folder / f"{rows[0]['output']}.npy").shape == (2, 10)
+    times = json.loads(
+        smalti("bench", folder / "v.tflite", "--baseline", folder / "f.tflite", "--seconds", 0.05,
+               "--json")
+    )  # fmt: skip
+    assert times[0]["file_mb"] > times[1]["file_mb"] and times[0]["ratio"] == 1
+    assert "give --baseline" in smalti("bench", folder / "v.tflite", code=2)
+    assert "ai-edge-litert" in smalti("inspect", folder / "v.tflite")
+
+
+def test_a_flipped_bit_is_found(files, tmp_path):
+    content = bytearray((files[0] / "v.tflite").read_bytes())
+    content[content.index(b"SMLT") + 80] ^= 1
+    (tmp_path / "bad.tflite").write_bytes(content)
+    assert "damaged weights" in smalti("inspect", tmp_path / "bad.tflite", code=3)
+    (tmp_path / "cut.tflite").write_bytes(content[:-70])
+    assert "not a sound TFLite file" in smalti("run", tmp_path / "cut.tflite", code=3)
+
+
+def test_without_our_library_there_is_no_way(files):
+    assert "has no fallback" in smalti("run", files[0] / "v.tflite", "--native", "off", code=4)
+
+
+def test_an_index_out_of_range_is_named(files):
+    session = Session(files[0] / "v.tflite")
+    with pytest.raises(Exception, match=r"VQGather.*indices: 64 at position 3 is outside 0 .. 63"):
+        session.run(np.array([[0, 1, 2, 64, 0, 0]] * 2))
+    good = session.run(torch.arange(12).reshape(2, 6).numpy())[0]
+    assert np.isfinite(good).all()
