@@ -4,8 +4,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smalti.export.onnx import export_onnx
+    from smalti.export.tflite import export_tflite
 
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "export_tflite"]
 
 
 def __getattr__(name: str) -> object:
@@ -14,4 +15,8 @@ def __getattr__(name: str) -> object:
         from smalti.export.onnx import export_onnx
 
         return export_onnx
+    if name == "export_tflite":
+        from smalti.export.tflite import export_tflite
+
+        return export_tflite
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

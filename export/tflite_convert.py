@@ -17,6 +17,7 @@ from litert_torch.backend.lowerings import lower
 from torch import nn
 
 from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
+from smalti.export.tflite_names import name_tensors, put_in_order
 from smalti.export.tflite_ops import OurOps
 from smalti.export.translate import load_ops
 from smalti.quant.layers import _Packed
@@ -37,8 +38,8 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     with _signless_codes(module), OurOps():
         content = litert_torch.convert(module, args).model_content()
     model = TFLiteModel.read(content)
-    _in_order(model)
-    _name_tensors(model, _scopes(module))
+    put_in_order(model)
+    name_tensors(model, module)
     _restore(model)
     _keep_input_types(model, args)
     return model
@@ -89,55 +90,18 @@ def _signless_codes(module: nn.Module) -> Iterator[None]:
             layer.codes = kept
 
 
-def _in_order(model: TFLiteModel) -> None:
-    """Put the graph's inputs and outputs in the module's order; their names end in a number."""
-
-    def ordered(ports: list[Any]) -> list[int]:
-        return [p.tensorIndex for p in sorted(ports, key=lambda p: int(p.name.split(b"_")[-1]))]
-
-    signature = model.root.signatureDefs[0]
-    model.graph.inputs, model.graph.outputs = ordered(signature.inputs), ordered(signature.outputs)
-
-
-def _scopes(module: nn.Module) -> dict[str, str]:
-    """Layers by the names that the converter makes of the classes on the way to them."""
-    found: dict[str, str] = {}
-    for path, layer in module.named_modules():
-        above = path.rpartition(".")[0]
-        outer = next((scope for scope, name in found.items() if path and name == above), "")
-        kind = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        own = f"{kind}_{path.rpartition('.')[2]}" if path else kind
-        # Containers are not called, so that they leave no trace.
-        silent = isinstance(layer, nn.ModuleList | nn.ModuleDict)
-        found["/".join(filter(None, (outer, "" if silent else own)))] = path
-    return found
-
-
-def _name_tensors(model: TFLiteModel, scopes: dict[str, str]) -> None:
-    """Name what layers hold and compute by the layers; an output's layer is known by its weight."""
-    layers: dict[int, str] = {}
-    for index, tensor in enumerate(model.graph.tensors):
-        scope = text_of(tensor.name).partition(";")[0]
-        if scope in scopes:
-            layers[index] = scopes[scope] or "model"
-    for operator in model.graph.operators:
-        held = [layers[i] for i in map(int, operator.inputs[1:]) if i in layers]
-        if held and int(operator.outputs[0]) in model.graph.outputs:
-            layers.setdefault(int(operator.outputs[0]), held[0])
-    for index, layer in layers.items():
-        model.graph.tensors[index].name = f"{layer}.{index}"
-
-
 def _restore(model: TFLiteModel) -> None:
     """Turn the converter's calls into our operators."""
-    operators = _without_twins(model)
-    model.graph.operators = []
+    operators, model.graph.operators = model.graph.operators, []
+    renamed: dict[int, int] = {}
     for operator in operators:
+        operator.inputs = [renamed.get(int(i), int(i)) for i in operator.inputs]
         name = _called(model, operator)
         if name is None:
             model.graph.operators.append(operator)
         else:
-            _add(model, name, operator)
+            renamed[int(operator.outputs[0])] = _add(model, name, operator)
+    model.graph.outputs = [renamed.get(int(i), int(i)) for i in model.graph.outputs]
     model.drop_unused_codes()
 
 
@@ -148,31 +112,10 @@ def _called(model: TFLiteModel, operator: Any) -> str | None:
     return code.decode().removeprefix(prefix) if code.startswith(prefix.encode()) else None
 
 
-def _without_twins(model: TFLiteModel) -> list[Any]:
-    """Calls of equal operators on equal inputs become one, as layers share a rotated input."""
-    first: dict[str, int] = {}
-    renamed: dict[int, int] = {}
-    kept = []
-    for operator in model.graph.operators:
-        operator.inputs = [renamed.get(int(i), int(i)) for i in operator.inputs]
-        name, output = _called(model, operator), int(operator.outputs[0])
-        if name is not None:
-            config = {k: v for k, v in _config(operator).items() if k != _LAYER}
-            renamed[output] = first.setdefault(f"{name} {operator.inputs} {config}", output)
-        if renamed.get(output, output) == output:
-            kept.append(operator)
-    model.graph.outputs = [renamed.get(int(i), int(i)) for i in model.graph.outputs]
-    return kept
-
-
-def _config(operator: Any) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads(bytes(operator.customOptions))
-    return config
-
-
-def _add(model: TFLiteModel, name: str, operator: Any) -> None:
+def _add(model: TFLiteModel, name: str, operator: Any) -> int:
     """Add our operator in place of its call; tensors are named by their layer and port."""
-    op, config, tensors = load_ops()[name], _config(operator), model.graph.tensors
+    op, tensors = load_ops()[name], model.graph.tensors
+    config = json.loads(bytes(operator.customOptions))
     layer, output = config.pop(_LAYER) or "model", int(operator.outputs[0])
     tensors[output].name = f"{layer}.{name}"
     for port, index in zip(op.inputs, operator.inputs, strict=False):
@@ -186,7 +129,7 @@ def _add(model: TFLiteModel, name: str, operator: Any) -> None:
         for index, kind in zip(operator.inputs, kinds, strict=False)
     ]
     absent = [ABSENT] * (len(op.inputs) - len(inputs))
-    model.smalti(name, [*inputs, *absent], output, config)
+    return model.smalti(name, [*inputs, *absent], output, config)
 
 
 def _widened(model: TFLiteModel, index: int) -> int:

@@ -66,7 +66,8 @@ class _Writer:
         inputs = [ABSENT if a is None else self.value(a) for a in node.args[:count]]
         values: Any = zip(op.attributes, node.args[count:], strict=True)
         attributes = {k: int(v) if isinstance(v, bool) else v for k, v in values}
-        self.model.smalti(op.name, inputs, self._tensor(node, op.name), attributes)
+        output = self._tensor(node, op.name)
+        self._tensors[node.name] = self.model.smalti(op.name, inputs, output, attributes)
 
     def builtin(self, node: fx.Node, code: int, inputs: list[int], options: Any = None) -> None:
         """Write one of the engine's operators with the node's result as its output."""

@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from flatbuffers import Builder
 from flatbuffers.flexbuffers import Dumps, Loads
 from numpy.typing import NDArray
 
+from smalti.export.tflite_bytes import pack, unpack
 from smalti.runtime.contents import DOMAIN
 
-IDENTIFIER = b"TFL3"
 VERSION = 3
 SIGNATURE = "serving_default"
 ABSENT = -1
-ALIGNMENT = 64  # bytes: kernels load whole cache lines, and LiteRT's other door insists on it
 
 Value = int | float | Sequence[int]
 
@@ -43,16 +41,12 @@ class TFLiteModel:
         self.root = root or _empty()
         self.graph = self.root.subgraphs[0]
         self._lengths: dict[tuple[str, int], bytes] = {}
+        self._outputs: dict[str, int] = {}
 
     @classmethod
     def read(cls, content: bytes) -> TFLiteModel:
         """Read a serialized model, also one whose data lies behind its tables."""
-        root = schema.ModelT.InitFromPackedBuf(content, 0)
-        for buffer in root.buffers:
-            if buffer.offset > 1:
-                buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-                buffer.offset = buffer.size = 0
-        return cls(root)
+        return cls(unpack(content))
 
     def tensor(
         self, name: str, shape: Sequence[int], dtype: str, data: NDArray[Any] | None = None
@@ -87,21 +81,25 @@ class TFLiteModel:
 
     def smalti(
         self, op: str, inputs: Sequence[int], output: int, attributes: Mapping[str, Value]
-    ) -> None:
-        """Add an operator of our library.
+    ) -> int:
+        """Add an operator of our library and return its output.
 
-        Its attributes are custom options, and once more a constant behind the inputs: LiteRT's
-        other door does not show a kernel the options of its node. Absent inputs are left out at the
-        end, for the same reason.
+        That is `output`, or the one of an equal operator on equal inputs, as layers share a rotated
+        input. Its attributes are custom options, and once more a constant behind the inputs:
+        LiteRT's other door does not show a kernel the options of its node. Absent inputs are left
+        out at the end, for the same reason.
         """
         given = list(inputs)
         while given[-1] == ABSENT:
             given.pop()
-        name = f"{self.graph.tensors[output].name}.attributes"
-        options = self._options(op, attributes)
-        given.append(self.constant(name, options))
-        code = self._opcode(schema.BuiltinOperator.CUSTOM, f"{DOMAIN}.{op}")
-        self._operator(code, given, [output]).customOptions = options
+        first = self._outputs.setdefault(f"{op} {given} {attributes}", output)
+        if first == output:
+            name = text_of(self.graph.tensors[output].name)
+            options = self._options(op, attributes)
+            given.append(self.constant(f"{name}.attributes", options))
+            code = self._opcode(schema.BuiltinOperator.CUSTOM, f"{DOMAIN}.{op}")
+            self._operator(code, given, [output]).customOptions = options
+        return first
 
     def _options(self, op: str, attributes: Mapping[str, Value]) -> NDArray[np.uint8]:
         """Attributes as bytes, whose number tells them from others of the same operator.
@@ -196,7 +194,7 @@ class TFLiteModel:
 
     def to_bytes(self) -> bytes:
         """Serialize; every tensor's data lies behind the tables, at multiples of 64 bytes."""
-        return _aligned(self.root)
+        return pack(self.root)
 
 
 def text_of(value: bytes | str | None) -> str:
@@ -224,43 +222,3 @@ def _empty() -> Any:
     root.version, root.description = VERSION, DOMAIN
     root.subgraphs, root.operatorCodes, root.buffers = [graph], [], [schema.BufferT()]
     return root
-
-
-def _aligned(root: Any) -> bytes:
-    """Pack twice: offsets are known once the size of the tables is."""
-    placed = _take_data(root)
-    start = _round_up(len(_pack(root)))
-    blob = bytearray()
-    for buffers, data in placed:
-        blob.extend(bytes(_round_up(len(blob)) - len(blob)))
-        for buffer in buffers:
-            buffer.offset = start + len(blob)
-        blob.extend(data)
-    tables = _pack(root)
-    for buffers, data in placed:
-        for buffer in buffers:
-            buffer.data, buffer.offset, buffer.size = np.frombuffer(data, np.uint8), 0, 0
-    return tables + bytes(start - len(tables)) + bytes(blob)
-
-
-def _take_data(root: Any) -> list[tuple[list[Any], bytes]]:
-    """Take the data of all tensors out of their buffers; equal bytes are kept once."""
-    used = {tensor.buffer for graph in root.subgraphs for tensor in graph.tensors}
-    by_data: dict[bytes, list[Any]] = {}
-    for i in sorted(used):
-        buffer = root.buffers[i]
-        if buffer.data is not None and len(buffer.data) > 0:
-            data = np.asarray(buffer.data, np.uint8).tobytes()
-            by_data.setdefault(data, []).append(buffer)
-            buffer.data, buffer.offset, buffer.size = None, 1 << 40, len(data)
-    return [(buffers, data) for data, buffers in by_data.items()]
-
-
-def _pack(root: Any) -> bytes:
-    builder = Builder(1 << 16)
-    builder.Finish(root.Pack(builder), IDENTIFIER)
-    return bytes(builder.Output())
-
-
-def _round_up(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT

@@ -77,8 +77,7 @@ def test_layers_that_share_an_input_share_its_rotation(writer, tmp_path):
     export_tflite(module, ARGS, tmp_path / "m.tflite", layers=layers)
     model = TFLiteModel.read((tmp_path / "m.tflite").read_bytes())
     codes = [model.root.operatorCodes[o.opcodeIndex].customCode for o in model.graph.operators]
-    # The direct writer leaves twins to Torch's export, which does not merge them.
-    assert codes.count(b"smalti.HadamardTransform") == (2 if writer == "converter" else 3)
+    assert codes.count(b"smalti.HadamardTransform") == 2
     assert codes.count(b"smalti.VQMatMul") == 3 and codes.count(b"smalti.VQGather") == 1
 
 

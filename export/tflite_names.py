@@ -1,0 +1,49 @@
+"""Names in a converted model: of inputs and outputs, and of tensors by their layers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from torch import nn
+
+from smalti.export.tflite_model import TFLiteModel, text_of
+
+
+def put_in_order(model: TFLiteModel) -> None:
+    """Put the graph's inputs and outputs in the module's order; their names end in a number."""
+
+    def ordered(ports: list[Any]) -> list[int]:
+        return [p.tensorIndex for p in sorted(ports, key=lambda p: int(p.name.split(b"_")[-1]))]
+
+    signature = model.root.signatureDefs[0]
+    model.graph.inputs, model.graph.outputs = ordered(signature.inputs), ordered(signature.outputs)
+
+
+def _scopes(module: nn.Module) -> dict[str, str]:
+    """Layers by the names that the converter makes of the classes on the way to them."""
+    scopes: dict[str, str] = {}
+    for path, layer in module.named_modules():
+        above, _, name = path.rpartition(".")
+        kind = f"{type(layer).__module__}.{type(layer).__qualname__}"
+        own = f"{kind}_{name}" if path else kind
+        # Containers are not called, so that they leave no trace.
+        called = [] if isinstance(layer, nn.ModuleList | nn.ModuleDict) else [own]
+        scopes[path] = "/".join([*filter(None, [scopes.get(above, "") if path else ""]), *called])
+    common = Counter(scopes.values())
+    return {scope: path for path, scope in scopes.items() if common[scope] == 1}
+
+
+def name_tensors(model: TFLiteModel, module: nn.Module) -> None:
+    """Name what layers hold and compute by the layers; an output's layer is known by its weight."""
+    scopes, layers = _scopes(module), dict[int, str]()
+    for index, tensor in enumerate(model.graph.tensors):
+        scope = text_of(tensor.name).partition(";")[0]
+        if scope in scopes:
+            layers[index] = scopes[scope] or "model"
+    for operator in model.graph.operators:
+        held = [layers[i] for i in map(int, operator.inputs[1:]) if i in layers]
+        if held and int(operator.outputs[0]) in model.graph.outputs:
+            layers.setdefault(int(operator.outputs[0]), held[0])
+    for index, layer in layers.items():
+        model.graph.tensors[index].name = f"{layer}.{index}"
