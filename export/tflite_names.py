@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from torch import nn
@@ -23,15 +22,17 @@ def put_in_order(model: TFLiteModel) -> None:
 def _scopes(module: nn.Module) -> dict[str, str]:
     """Layers by the names that the converter makes of the classes on the way to them."""
     scopes: dict[str, str] = {}
+    called: dict[str, list[str]] = {}
     for path, layer in module.named_modules():
         above, _, name = path.rpartition(".")
         kind = f"{type(layer).__module__}.{type(layer).__qualname__}"
-        own = f"{kind}_{name}" if path else kind
+        scopes[path] = f"{scopes[above]}/{kind}_{name}" if path else kind
         # Containers are not called, so that they leave no trace.
-        called = [] if isinstance(layer, nn.ModuleList | nn.ModuleDict) else [own]
-        scopes[path] = "/".join([*filter(None, [scopes.get(above, "") if path else ""]), *called])
-    common = Counter(scopes.values())
-    return {scope: path for path, scope in scopes.items() if common[scope] == 1}
+        if isinstance(layer, nn.ModuleList | nn.ModuleDict):
+            scopes[path] = scopes[above]
+        else:
+            called.setdefault(scopes[path], []).append(path)
+    return {scope: paths[0] for scope, paths in called.items() if len(paths) == 1}
 
 
 def name_tensors(model: TFLiteModel, module: nn.Module) -> None:
