@@ -11,6 +11,7 @@ from torch import nn
 from smalti.export.target import TFLite, target_for
 from smalti.quant.plan import Plan, PlanError
 from smalti.runtime import Session
+from smalti.runtime.artifact import open_artifact
 
 
 def module():
@@ -66,6 +67,8 @@ def test_export_reports_what_each_quantizer_made(files):
     assert 0.001 < layers["hidden"]["error"] < 0.02
     assert layers["conv"]["format"] == "vq-2x64-g128" and layers["head"]["format"] == "float"
     assert 1e-3 < report["errors"][0] < 0.5
+    (weight,) = open_artifact(files[0] / "q.tflite").quantized
+    assert weight.startswith("hidden.")
 
 
 def test_files_of_both_engines_compare(files):
