@@ -11,6 +11,7 @@ from smalti.export.tflite_model import ABSENT, TFLiteModel
 from smalti.runtime import native
 from smalti.runtime.ops.case import Array, Case
 
+BLOCK = 32
 FED = ("x", "indices")  # what a model computes or is given; the other inputs are its constants
 
 
@@ -69,3 +70,31 @@ def run(interpreter: Interpreter, feed: Mapping[str, Array]) -> dict[str, Array]
     interpreter.invoke()
     details = interpreter.get_output_details()
     return {d["name"]: np.asarray(interpreter.get_tensor(d["index"])) for d in details}
+
+
+def rotate(x: Array, seed: int) -> Array:
+    """What `add_rotation` computes, by the library alone."""
+    return native.run_op("HadamardTransform", {"x": x}, {"block": BLOCK, "seed": seed})
+
+
+def add_rotation(model: TFLiteModel, source: int, name: str, seed: int) -> int:
+    """Add the cheapest of our operators behind a tensor; the index of its result."""
+    shape = model.graph.tensors[source].shape
+    output = model.tensor(name, shape, "float32")
+    model.smalti("HadamardTransform", [source], output, {"block": BLOCK, "seed": seed})
+    return output
+
+
+def rotations(path: Path, *seeds: int, rows: int = 2, columns: int = 2 * BLOCK) -> Path:
+    """A file of rotations one behind the other: x -> y."""
+    model = empty_model()
+    model.graph.inputs = [model.tensor("x", [rows, columns], "float32")]
+    last = model.graph.inputs[0]
+    for i, seed in enumerate(seeds):
+        last = add_rotation(model, last, "y" if i == len(seeds) - 1 else f"h{i}", seed)
+    model.graph.outputs = [last]
+    return written(model, path)
+
+
+def numbers(*shape: int) -> Array:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32)
