@@ -13,7 +13,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, load_delegate
+
+try:
+    from ai_edge_litert.interpreter import Interpreter, load_delegate
+except ImportError:  # the older package
+    from tflite_runtime.interpreter import Interpreter, load_delegate
 
 ROWS = (2, 1, 5, 40)
 BAD_FILES = ("garbled.tflite", "unknown.tflite")
