@@ -25,11 +25,55 @@ void store(T &to, T value) {
   __atomic_store_n(&to, value, __ATOMIC_SEQ_CST);
 }
 
+// All pools, so that a forked child finds them.
+pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+pthread_once_t watched = PTHREAD_ONCE_INIT;
+Pool *pools = nullptr;
+
 }  // namespace
 
-Pool::Pool() = default;
+// A lock that one of the lost threads holds would never be free, and joining them never end.
+void Pool::watch_forks() { pthread_atfork(before_fork, after_fork, in_child); }
+
+void Pool::before_fork() { pthread_mutex_lock(&list_lock); }
+
+void Pool::after_fork() { pthread_mutex_unlock(&list_lock); }
+
+void Pool::in_child() {
+  for (Pool *pool = pools; pool != nullptr; pool = pool->next_pool_) pool->forget_threads();
+  pthread_mutex_unlock(&list_lock);
+}
+
+void Pool::forget_threads() {
+  pthread_mutex_init(&busy_, nullptr);
+  pthread_mutex_init(&sleep_, nullptr);
+  pthread_cond_init(&posted_, nullptr);
+  pthread_cond_init(&left_, nullptr);
+  started_ = open_ = inside_ = asleep_ = 0;
+}
+
+void Pool::enlist() {
+  pthread_mutex_lock(&list_lock);
+  next_pool_ = pools;
+  pools = this;
+  pthread_mutex_unlock(&list_lock);
+}
+
+void Pool::delist() {
+  pthread_mutex_lock(&list_lock);
+  Pool **link = &pools;
+  while (*link != this) link = &(*link)->next_pool_;
+  *link = next_pool_;
+  pthread_mutex_unlock(&list_lock);
+}
+
+Pool::Pool() {
+  pthread_once(&watched, watch_forks);
+  enlist();
+}
 
 Pool::~Pool() {
+  delist();
   pthread_mutex_lock(&sleep_);
   store(stop_, true);
   pthread_cond_broadcast(&posted_);

@@ -7,8 +7,8 @@
 namespace smalti {
 
 // One loop at a time; a second caller meanwhile works alone. A caller waits only for threads that
-// have begun to work on its loop, so that a pool which lost its threads (in a forked child) is slow
-// but right.
+// have begun to work on its loop. A forked child has none of its parent's threads: the pools that
+// it inherits start their own.
 class Pool {
  public:
   Pool();
@@ -28,6 +28,14 @@ class Pool {
     int index;
     pthread_t thread;
   };
+
+  static void watch_forks();
+  static void before_fork();
+  static void after_fork();
+  static void in_child();
+  void enlist();
+  void delist();
+  void forget_threads();
 
   static void *enter(void *worker);
   void serve(int index);
@@ -53,6 +61,8 @@ class Pool {
   int64_t count_ = 0, next_ = 0;
   void (*task_)(void *, int64_t) = nullptr;
   void *argument_ = nullptr;
+
+  Pool *next_pool_ = nullptr;
 };
 
 }  // namespace smalti

@@ -2,7 +2,7 @@
 // LiteRT's interpreter, tflite-runtime and Android's load it by the two functions at the end.
 #include <new>
 
-#include "hosts/tflite_kernel.h"
+#include "hosts/tflite_guard.h"
 
 namespace smalti {
 namespace {
@@ -10,61 +10,11 @@ namespace {
 using namespace tflite;
 
 constexpr char kPrefix[] = "smalti.";
-constexpr int kMaxDimension = 1 << 30;
 
 struct Door {
   Delegate delegate;  // first: the engine's pointer to it is a pointer to the door
   Pool pool;
 };
-
-// --- does the engine lay out its structures as we think?
-
-bool plausible(const void *pointer) {
-  const auto address = reinterpret_cast<uintptr_t>(pointer);
-  return address >= 4096 && address % sizeof(int) == 0;
-}
-
-bool sound_shape(const TfTensor &tensor, size_t element) {
-  if (!plausible(tensor.dims) || tensor.dims->size < 0 || tensor.dims->size > SMALTI_MAX_RANK) {
-    return false;
-  }
-  size_t bytes = element;
-  for (int i = 0; i < tensor.dims->size; ++i) {
-    if (tensor.dims->data[i] < 0 || tensor.dims->data[i] > kMaxDimension) return false;
-    bytes *= static_cast<size_t>(tensor.dims->data[i]);
-  }
-  return bytes == tensor.bytes;
-}
-
-size_t element_size(Type type) {
-  switch (smalti_type(type)) {
-    case SMALTI_F32:
-      return 4;
-    case SMALTI_F16:
-      return 2;
-    case SMALTI_I64:
-      return 8;
-    default:
-      return 1;
-  }
-}
-
-// A constant's size follows from its shape and type: fields that lie elsewhere would not agree. One
-// further on in the array than the first also proves the size of the structure.
-bool sound_constant(const TfTensor &tensor) {
-  return tensor.allocation == kMmapRo && smalti_type(tensor.type) != 0 && plausible(tensor.name) &&
-         sound_shape(tensor, element_size(tensor.type));
-}
-
-bool sound_node(const Context *context, const Node *node) {
-  if (!plausible(node->inputs) || !plausible(node->outputs)) return false;
-  if (node->outputs->size != 1 || node->inputs->size < 1) return false;
-  const int last = node->inputs->data[node->inputs->size - 1];
-  return last >= 0 && static_cast<size_t>(last) < context->tensors_size &&
-         sound_constant(context->tensors[last]);
-}
-
-// --- taking nodes
 
 const char *our_name(const Registration *registration) {
   const char *name = registration->custom_name;
@@ -121,12 +71,21 @@ void *init(Context *context, const char *buffer, size_t) {
 
 void release(Context *, void *kernel) { free(kernel); }
 
-Result refuse_layout(Context *context) {
+Result refuse_layout(Context *context, const char *name) {
   context->ReportError(context,
-                       "smalti %s does not know how this engine lays out its structures, or the "
-                       "file lacks constants; use ai-edge-litert 2 or tflite-runtime 2.14, and "
-                       "export the file again",
-                       SMALTI_VERSION);
+                       "smalti.%s: smalti %s does not know how this engine lays out its "
+                       "structures, or the node lacks its attributes; use ai-edge-litert 2 or "
+                       "tflite-runtime 2.14, and export the file again. ",
+                       name, SMALTI_VERSION);
+  return kError;
+}
+
+// Then the engine's own way to report errors is not to be found either.
+Result refuse_context() {
+  fprintf(stderr,
+          "smalti %s does not know how this engine lays out its structures; use ai-edge-litert 2 "
+          "or tflite-runtime 2.14\n",
+          SMALTI_VERSION);
   return kError;
 }
 
@@ -135,14 +94,15 @@ Result take(Context *context, Delegate *delegate, int index) {
   Node *node = nullptr;
   Registration *registration = nullptr;
   if (context->GetNodeAndRegistration(context, index, &node, &registration) != kOk) return kError;
+  if (!sound_registration(*registration)) return refuse_layout(context, "*");
   const char *name = our_name(registration);
   if (name == nullptr) return kOk;
   if (find_op(name) < 0) {
-    context->ReportError(context, "smalti %s has no operator %s; upgrade smalti", SMALTI_VERSION,
+    context->ReportError(context, "smalti %s has no operator %s; upgrade smalti. ", SMALTI_VERSION,
                          name);
     return kError;
   }
-  if (!sound_node(context, node)) return refuse_layout(context);
+  if (!sound_node(*context, *node)) return refuse_layout(context, name);
   Registration ours = {};
   ours.init = init;
   ours.free = release;
@@ -157,6 +117,7 @@ Result take(Context *context, Delegate *delegate, int index) {
 
 // The plan belongs to the engine, and changes as nodes are replaced.
 Result prepare_graph(Context *context, Delegate *delegate) {
+  if (!sound_context(*context)) return refuse_context();
   IntArray *plan = nullptr;
   if (context->GetExecutionPlan(context, &plan) != kOk || plan == nullptr) return kError;
   const int count = plan->size;

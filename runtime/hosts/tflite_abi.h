@@ -10,7 +10,7 @@ namespace smalti::tflite {
 
 enum Result : int { kOk = 0, kError = 1 };
 enum Type : int { kFloat32 = 1, kUInt8 = 3, kInt64 = 4, kInt8 = 9, kFloat16 = 10 };
-enum Allocation : int { kMmapRo = 1, kLastAllocation = 7 };
+enum Allocation : int { kMmapRo = 1 };
 enum BuiltinCode : int32_t { kCustom = 32, kDelegate = 51 };
 constexpr int kAbsent = -1;                  // an optional input that a node does not have
 constexpr int64_t kAllowDynamicTensors = 1;  // else the graph is prepared before we are asked

@@ -96,7 +96,10 @@ inline Status prepare_kernel(Context *context, const Kernel &kernel) {
 
 inline Result prepare(Context *context, Node *node) {
   const auto *kernel = static_cast<const Kernel *>(node->user_data);
-  if (kernel == nullptr) return kError;
+  if (kernel == nullptr) {
+    context->ReportError(context, "smalti: no memory for a node. ");
+    return kError;
+  }
   return report(context, *kernel, prepare_kernel(context, *kernel));
 }
 
