@@ -6,7 +6,7 @@
 #include "onnxruntime_c_api.h"
 #include "raw.h"
 
-#define THREADS 1
+#define THREADS 1 /* for one operator */
 #define MAX_RANK 16
 
 /* What makes libsmalti.so a custom-operator library. An application that does not link to it gives

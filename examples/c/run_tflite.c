@@ -7,7 +7,9 @@
 #include "raw.h"
 #include "smalti.h"
 
-#define THREADS 1
+#ifndef THREADS
+#define THREADS 1 /* for one operator */
+#endif
 
 typedef struct {
   LiteRtEnvironment environment;

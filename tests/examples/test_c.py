@@ -52,7 +52,7 @@ def two_models(litert, tmp_path_factory):
     include = [f"-I{folder}" for folder in (SOURCES, ROOT / "runtime" / "include")]
     paths = [f"-Wl,-rpath,{found.parent}" for found in (library, litert)]
     source = Path(__file__).parent / "two_models.c"
-    command = [compiler(), "-std=c11", *include, source, library, litert, *paths]
+    command = [compiler(), "-std=c11", "-DTHREADS=3", *include, source, library, litert, *paths]
     succeeded(*command, "-o", program)
     return program
 
