@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import debian
+import pytest
 import torch
 from hypothesis import settings
 
@@ -20,3 +22,10 @@ except native.NativeError:
     built = ROOT / "build" / "dev" / "libsmalti.so"
     if built.exists():
         os.environ.setdefault("SMALTI_LIBRARY", str(built))
+
+
+@pytest.fixture(scope="session")
+def ort_headers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of onnxruntime_c_api.h."""
+    root = debian.headers_of("libonnxruntime-dev", "trixie", tmp_path_factory.mktemp("apt"))
+    return next(root.rglob("onnxruntime_c_api.h")).parent

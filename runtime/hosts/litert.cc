@@ -1,7 +1,7 @@
 // The door to LiteRT's CompiledModel, whose custom operators see no node: every node of one name
-// shares one state, and is told from the others by the size of its last input, which carries its
-// attributes. What a kernel returns is ignored, so that errors are printed, and seen in the
-// outputs.
+// shares one state. A node's last input carries its attributes once more, so that a run can find
+// them by their bytes, and shape inference, which sees no data, by their size. What a kernel
+// returns is ignored: errors are printed, and seen in the outputs.
 #include <new>
 
 #include "hosts/litert_abi.h"
@@ -12,13 +12,13 @@ namespace {
 
 using namespace litert;
 
-// The attributes of all nodes whose last input has this size.
+// The attributes of all nodes that have these bytes.
 struct Record {
   size_t size;
-  bool ambiguous;
+  Status status;  // what is wrong with them, told when a node of theirs is prepared
   Value attributes[kMaxAttributes];
   Record *next;
-  unsigned char options[1];  // `size` of them: those of the node that was first
+  unsigned char bytes[1];  // `size` of them
 };
 
 struct App;
@@ -27,17 +27,19 @@ struct App;
 struct Slot {
   App *app;
   int op;
-  int nodes;
   Record *records;
-  pthread_mutex_t mutex;
 };
 
-// What one call of smalti_add_to_litert leaves behind: LiteRT never says when it is done with it.
+// What one call of smalti_add_to_litert leaves behind: LiteRT never says when it is done with it,
+// only when it is done with a node.
 struct App {
+  App *next;
   Lock lock;
   Unlock unlock;
   GetType type;
   int threads;
+  pthread_mutex_t mutex;  // for what follows, though not for a pool at work
+  int nodes;
   Pool pool;
   Slot slots[1];  // kOpCount of them
 };
@@ -50,80 +52,121 @@ int complain(const Slot &slot, const Status &status) {
   return kError;
 }
 
-Record *find_record(const Slot &slot, size_t size) {
+Record *find_record(const Slot &slot, const void *bytes, size_t size) {
   Record *record = slot.records;
-  while (record != nullptr && record->size != size) record = record->next;
+  while (record != nullptr && (record->size != size || memcmp(record->bytes, bytes, size) != 0)) {
+    record = record->next;
+  }
   return record;
 }
 
-Status add_record(Slot *slot, const void *options, size_t size) {
-  if (Record *known = find_record(*slot, size)) {
-    known->ambiguous |= memcmp(known->options, options, size) != 0;
-    return {};
-  }
+Status add_record(Slot *slot, const void *bytes, size_t size) {
+  if (bytes == nullptr || find_record(*slot, bytes, size) != nullptr) return {};
   auto *record = static_cast<Record *>(calloc(1, sizeof(Record) + size));
   if (record == nullptr) return fail(SMALTI_OUT_OF_MEMORY, "no memory for a node");
-  const Status status = flex::read_attributes(op_of(*slot), options, size, record->attributes);
   record->size = size;
-  memcpy(record->options, options, size);
-  record->ambiguous = !status.ok();
+  memcpy(record->bytes, bytes, size);
+  record->status = flex::read_attributes(op_of(*slot), bytes, size, record->attributes);
   record->next = slot->records;
   slot->records = record;
-  count_kernel();
-  return status;
+  return {};
 }
 
 int init(void *state, const void *options, size_t size) {
   auto *slot = static_cast<Slot *>(state);
-  pthread_mutex_lock(&slot->mutex);
-  ++slot->nodes;
+  pthread_mutex_lock(&slot->app->mutex);
+  ++slot->app->nodes;
   const Status status = add_record(slot, options, size);
-  pthread_mutex_unlock(&slot->mutex);
+  pthread_mutex_unlock(&slot->app->mutex);
+  count_kernel();
   return complain(*slot, status);
 }
 
-int destroy(void *state) {
-  auto *slot = static_cast<Slot *>(state);
-  pthread_mutex_lock(&slot->mutex);
-  if (--slot->nodes == 0) {
-    while (slot->records != nullptr) {
-      Record *next = slot->records->next;
-      free(slot->records);
-      slot->records = next;
-    }
+void forget_records(Slot *slot) {
+  while (slot->records != nullptr) {
+    Record *next = slot->records->next;
+    free(slot->records);
+    slot->records = next;
   }
-  pthread_mutex_unlock(&slot->mutex);
+}
+
+// Nothing of its models is left, so that nobody runs; its options may yet serve another.
+void rest(App *app) {
+  for (int i = 0; i < kOpCount; ++i) forget_records(&app->slots[i]);
+  app->pool.~Pool();
+  new (&app->pool) Pool();
+}
+
+int destroy(void *state) {
+  App *app = static_cast<Slot *>(state)->app;
+  pthread_mutex_lock(&app->mutex);
+  if (--app->nodes == 0) rest(app);
+  pthread_mutex_unlock(&app->mutex);
   return kOk;
 }
 
-Status attributes_of(Slot *slot, size_t size, const Value **attributes) {
-  pthread_mutex_lock(&slot->mutex);
-  const Record *record = find_record(*slot, size);
-  pthread_mutex_unlock(&slot->mutex);
-  if (record == nullptr)
-    return fail(SMALTI_CORRUPT, "no node has %zu bytes of attributes; export the file again", size);
-  if (record->ambiguous)
-    return fail(SMALTI_INVALID,
-                "two models cannot be told apart; give each options of its own, and call "
-                "smalti_add_to_litert for both");
-  *attributes = record->attributes;
+Status infer_one(const Op &op, const Record &record, const Shape *inputs, Shape *output) {
+  *output = {-1, {}};
+  SMALTI_TRY(record.status);
+  SMALTI_TRY(op.shape(inputs, record.attributes, output));
+  return is_known(*output) ? Status{} : fail(SMALTI_INVALID, "its output has no fixed shape");
+}
+
+bool equal(const Shape &a, const Shape &b) {
+  return a.rank == b.rank && memcmp(a.dims, b.dims, sizeof a.dims[0] * a.rank) == 0;
+}
+
+// The exporter gives all attributes of an operator that differ sizes that differ. Several of one
+// size are several models': those that do not fit the inputs are another's.
+Status infer_any(const Slot &slot, size_t size, const Shape *inputs, Shape *output) {
+  Status status =
+      fail(SMALTI_CORRUPT, "no node has %zu bytes of attributes; export the file again", size);
+  output->rank = -1;
+  for (const Record *record = slot.records; record != nullptr; record = record->next) {
+    if (record->size != size) continue;
+    Shape shape;
+    const Status fits = infer_one(op_of(slot), *record, inputs, &shape);
+    if (!fits.ok()) {
+      status = fits;
+    } else if (output->rank < 0) {
+      *output = shape;
+    } else if (!equal(shape, *output)) {
+      return fail(SMALTI_INVALID,
+                  "two models cannot be told apart; create options for each, and call "
+                  "smalti_add_to_litert for both");
+    }
+  }
+  return output->rank < 0 ? status : Status{};
+}
+
+Status read_shape(const Layout &layout, Shape *shape) {
+  if (layout.rank > SMALTI_MAX_RANK)
+    return fail(SMALTI_INVALID, "an input has %d dimensions; smalti takes up to %d",
+                static_cast<int>(layout.rank), SMALTI_MAX_RANK);
+  shape->rank = static_cast<int>(layout.rank);
+  for (int d = 0; d < shape->rank; ++d) shape->dims[d] = layout.dims[d];
   return {};
+}
+
+Status no_attributes(size_t inputs) {
+  return fail(SMALTI_CORRUPT, "its %zu inputs do not end with attributes; export the file again",
+              inputs);
 }
 
 Status infer(Slot *slot, size_t count, const Layout *in, Layout *out) {
   const Op &op = op_of(*slot);
   if (count < 2 || count - 1 > static_cast<size_t>(op.input_count) || in[count - 1].rank != 1)
-    return fail(SMALTI_CORRUPT, "its %zu inputs do not end with attributes", count);
-  const Value *attributes = nullptr;
-  SMALTI_TRY(attributes_of(slot, static_cast<size_t>(in[count - 1].dims[0]), &attributes));
-  Shape shapes[kMaxInputs], shape = {-1, {}};
+    return no_attributes(count);
+  Shape shapes[kMaxInputs], shape;
   for (int i = 0; i < op.input_count; ++i) {
-    const bool given = static_cast<size_t>(i) + 1 < count;
-    shapes[i] = {given ? static_cast<int>(in[i].rank) : -1, {}};
-    for (int d = 0; d < shapes[i].rank; ++d) shapes[i].dims[d] = in[i].dims[d];
+    shapes[i] = {-1, {}};
+    if (static_cast<size_t>(i) + 1 < count) SMALTI_TRY(read_shape(in[i], &shapes[i]));
   }
-  SMALTI_TRY(op.shape(shapes, attributes, &shape));
-  if (!is_known(shape)) return fail(SMALTI_INVALID, "its output has no fixed shape");
+  pthread_mutex_lock(&slot->app->mutex);
+  const Status status =
+      infer_any(*slot, static_cast<size_t>(in[count - 1].dims[0]), shapes, &shape);
+  pthread_mutex_unlock(&slot->app->mutex);
+  SMALTI_TRY(status);
   *out = {};
   out->rank = static_cast<unsigned>(shape.rank);
   for (int d = 0; d < shape.rank; ++d) out->dims[d] = static_cast<int32_t>(shape.dims[d]);
@@ -141,22 +184,34 @@ int get_output_layouts(void *state, size_t count, const Layout *in, size_t, Layo
 Status open(const App &app, void *buffer, int mode, Tensor *tensor) {
   TensorType type = {};
   void *data = nullptr;
-  if (app.type(buffer, &type) != kOk || app.lock(buffer, &data, mode) != kOk)
+  if (app.type(buffer, &type) != kOk || type.layout.rank > SMALTI_MAX_RANK ||
+      app.lock(buffer, &data, mode) != kOk)
     return fail(SMALTI_INVALID, "LiteRT does not show a tensor's memory");
-  *tensor = {data,
+  *tensor = {data == nullptr ? no_data() : data,
              tflite::smalti_type(static_cast<tflite::Type>(type.element)),
              static_cast<int32_t>(type.layout.rank),
              {}};
-  for (int i = 0; i < tensor->rank && i < SMALTI_MAX_RANK; ++i) {
-    tensor->dims[i] = type.layout.dims[i];
-  }
+  for (int i = 0; i < tensor->rank; ++i) tensor->dims[i] = type.layout.dims[i];
   return {};
+}
+
+// Records live as long as their nodes: what is found stays while one of them runs.
+Status find_attributes(Slot *slot, const Tensor *inputs, size_t given, const Value **attributes) {
+  const Tensor &carrier = inputs[given];
+  if (carrier.type != SMALTI_U8 || carrier.rank != 1) return no_attributes(given + 1);
+  pthread_mutex_lock(&slot->app->mutex);
+  const Record *record = find_record(*slot, carrier.data, static_cast<size_t>(carrier.dims[0]));
+  pthread_mutex_unlock(&slot->app->mutex);
+  if (record == nullptr)
+    return fail(SMALTI_CORRUPT, "its last input is not its attributes; export the file again");
+  *attributes = record->attributes;
+  return record->status;
 }
 
 Status compute(Slot *slot, const Tensor *inputs, size_t given, Tensor *output) {
   const Op &op = op_of(*slot);
   const Value *attributes = nullptr;
-  SMALTI_TRY(attributes_of(slot, static_cast<size_t>(inputs[given].dims[0]), &attributes));
+  SMALTI_TRY(find_attributes(slot, inputs, given, &attributes));
   Tensor own[kMaxInputs] = {};
   for (size_t i = 0; i < given; ++i) own[i] = inputs[i];
   SMALTI_TRY(check_inputs(op, own));
@@ -173,6 +228,7 @@ void spoil(const Tensor &output) {
   if (output.data != nullptr && bytes > 0) memset(output.data, 0xff, static_cast<size_t>(bytes));
 }
 
+// `count` is what get_output_layouts has found right.
 int run(void *state, size_t count, void *const *in, size_t, void *const *out) {
   auto *slot = static_cast<Slot *>(state);
   const App &app = *slot->app;
@@ -180,9 +236,9 @@ int run(void *state, size_t count, void *const *in, size_t, void *const *out) {
   size_t opened = 0;
   Status status = open(app, out[0], kWrite, &output);
   const bool writable = status.ok();
-  for (; opened < count && opened <= kMaxInputs && status.ok(); ++opened) {
+  while (opened < count && status.ok()) {
     status = open(app, in[opened], kRead, &inputs[opened]);
-    if (!status.ok()) break;
+    if (status.ok()) ++opened;
   }
   if (status.ok()) status = compute(slot, inputs, count - 1, &output);
   if (!status.ok() && writable) spoil(output);
@@ -190,6 +246,8 @@ int run(void *state, size_t count, void *const *in, size_t, void *const *out) {
   if (writable) app.unlock(out[0]);
   return complain(*slot, status);
 }
+
+App *apps = nullptr;  // all of them, so that leak checkers see whose they are
 
 const Kernel kernel = {init, get_output_layouts, run, destroy};
 
@@ -202,11 +260,12 @@ App *create(const smalti_litert &engine, int threads) {
   app->unlock = reinterpret_cast<Unlock>(engine.unlock_tensor_buffer);
   app->type = reinterpret_cast<GetType>(engine.get_tensor_buffer_tensor_type);
   app->threads = threads;
+  pthread_mutex_init(&app->mutex, nullptr);
   for (int i = 0; i < kOpCount; ++i) {
     app->slots[i].app = app;
     app->slots[i].op = i;
-    pthread_mutex_init(&app->slots[i].mutex, nullptr);
   }
+  app->next = __atomic_exchange_n(&apps, app, __ATOMIC_SEQ_CST);
   return app;
 }
 

@@ -99,9 +99,11 @@ typedef struct smalti_litert {
    (smalti_function)LiteRtUnlockTensorBuffer, (smalti_function)LiteRtGetTensorBufferTensorType}
 
 /* Adds every operator to a LiteRtOptions, before LiteRtCreateCompiledModel. Use the options for one
- * model, whose shapes are fixed. `threads` < 2 runs on the calling thread. A few kilobytes stay
- * allocated for good. Returns a smalti_code. (LiteRT's Interpreter, and TensorFlow Lite before it,
- * take `tflite_plugin_create_delegate` instead.) */
+ * model, whose shapes are fixed: several models that cannot be told apart are refused. `threads` <
+ * 2 runs on the calling thread. LiteRT ignores what a custom operator returns: an error during a
+ * run goes to stderr, and its outputs become NaN. Two kilobytes stay allocated for good. Returns a
+ * smalti_code. (LiteRT's Interpreter, and TensorFlow Lite before it, take
+ * `tflite_plugin_create_delegate` instead.) */
 SMALTI_API int32_t smalti_add_to_litert(void *options, const smalti_litert *engine,
                                         int32_t threads);
 

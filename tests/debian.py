@@ -55,7 +55,7 @@ def _run_or_skip(command: list[str], folder: Path, timeout: int, package: str) -
 
 def compile_check(source: Path, headers: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     """Compile a file of static assertions; `flags` come before the folders of our own headers."""
-    runtime = Path(__file__).parents[2] / "runtime"
+    runtime = Path(__file__).parents[1] / "runtime"
     command = ["g++", "-std=c++17", "-fsyntax-only", *flags, f"-I{runtime}"]
     command += [f"-I{runtime / 'include'}", f"-isystem{headers}", str(source)]
     return subprocess.run(command, capture_output=True, text=True)
