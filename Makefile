@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard runtime/*/*.cc runtime/*/*.h runtime/ops/*.inc runtime/ops/*/*.cc)
+EXAMPLES := $(wildcard examples/*/*.c examples/*/*.h)
 PACKAGES := runtime quant export models
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -19,8 +20,8 @@ test: $(VENV)/test lint
 lint: $(VENV)/test build/src
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run -Werror $(NATIVE)
-	MYPYPATH=build/src $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality
+	$(BIN)/clang-format --dry-run -Werror $(NATIVE) $(EXAMPLES)
+	MYPYPATH=build/src $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality -m benchmarks.litert
 	PYTHONPATH=build/src $(BIN)/lint-imports --no-cache
 
 grids: $(VENV)/demo
