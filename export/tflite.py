@@ -30,6 +30,7 @@ from smalti.runtime.format import BlockFormat
 if TYPE_CHECKING:
     from smalti.export.tflite_model import TFLiteModel
 
+_WITH_WEIGHTS = (torch.nn.Linear, torch.nn.Conv2d)
 MIN_ENGINE = {"native": "ai-edge-litert 2.3"}
 ENGINE_REASON = "by LiteRT's quantizer"
 ENGINE_TOLERANCE = 1.0  # what the engine's own quantizer may change: anything but nonsense
@@ -74,7 +75,8 @@ def export_tflite(
         tolerance = INT8_TOLERANCE if rounding_layers(module) else FLOAT_TOLERANCE
         if engine_formats:
             progress("quantizing in the engine's formats")
-            model, layers = _quantized(model, engine_formats, layers)
+            called = _called(module, args)
+            model, layers = _quantized(model, engine_formats, called, layers)
             tolerance = ENGINE_TOLERANCE
         examples = dict(zip(inputs, args, strict=True))
         text = describe(layers, examples, model.stored(), MIN_ENGINE, "none")
@@ -106,14 +108,37 @@ def _check_writer() -> None:
             )
 
 
+def _called(
+    module: torch.nn.Module, args: tuple[torch.Tensor, ...]
+) -> list[tuple[str, torch.Size]]:
+    """Layers with weights in float and the shapes of these, in the order of their calls."""
+    names: dict[torch.nn.Module, str] = {
+        layer: name for name, layer in module.named_modules() if isinstance(layer, _WITH_WEIGHTS)
+    }
+    found = []
+
+    def note(layer: torch.nn.Module, _: object) -> None:
+        found.append((names[layer], layer.get_parameter("weight").shape))
+
+    handles = [layer.register_forward_pre_hook(note) for layer in names]
+    with torch.no_grad():
+        module(*args)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
 def _quantized(
-    model: TFLiteModel, formats: Mapping[str, BlockFormat], layers: Sequence[LayerReport]
+    model: TFLiteModel,
+    formats: Mapping[str, BlockFormat],
+    called: Sequence[tuple[str, torch.Size]],
+    layers: Sequence[LayerReport],
 ) -> tuple[TFLiteModel, list[LayerReport]]:
     """By LiteRT's quantizer; the reports say what it made of the layers."""
     with quiet():
         from smalti.export.tflite_quantize import quantized
 
-        found, stored = quantized(model, formats)
+        found, stored = quantized(model, formats, called)
     reports = {layer.name: layer for layer in layers}
     for name, (size, error) in stored.items():
         if name in reports:

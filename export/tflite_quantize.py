@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import qtyping, quantizer
 from numpy.typing import NDArray
 
@@ -20,9 +21,20 @@ _BLOCKS = {
     128: qtyping.QuantGranularity.BLOCKWISE_128,
 }
 _OPERATIONS = {  # by bits
-    8: (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.CONV_2D),
+    8: (
+        qtyping.TFLOperationName.FULLY_CONNECTED,
+        qtyping.TFLOperationName.CONV_2D,
+        qtyping.TFLOperationName.DEPTHWISE_CONV_2D,
+    ),
     4: (qtyping.TFLOperationName.FULLY_CONNECTED,),
 }
+
+
+_WEIGHTED = (
+    schema.BuiltinOperator.FULLY_CONNECTED,
+    schema.BuiltinOperator.CONV_2D,
+    schema.BuiltinOperator.DEPTHWISE_CONV_2D,
+)
 
 
 class Stored(NamedTuple):
@@ -32,39 +44,64 @@ class Stored(NamedTuple):
     error: float
 
 
+Called = tuple[str, Sequence[int]]  # a layer's name and the shape of its weight
+
+
 def quantized(
-    model: TFLiteModel, formats: Mapping[str, BlockFormat]
+    model: TFLiteModel, formats: Mapping[str, BlockFormat], called: Sequence[Called]
 ) -> tuple[TFLiteModel, dict[str, Stored]]:
     """Return the model with the named layers' weights in integers; activations round at run time.
 
     `int8` has a scale a row, whatever its group, since LiteRT has a fast kernel for nothing else.
+    called: the module's layers with weights in float, in the order of their calls.
 
     Raises:
         PlanError: a layer that the model does not have as one of LiteRT's own.
     """
+    outputs = _outputs(model, called)
     tool = quantizer.Quantizer(bytearray(model.to_bytes()))
     for layer, form in formats.items():
         for operation in _OPERATIONS[form.code_bits]:
             tool.add_dynamic_config(
-                regex=_pattern(layer),
+                regex=f"^{re.escape(outputs[layer])};?$",
                 operation_name=operation,
                 num_bits=form.code_bits,
                 granularity=_granularity(form),
             )
     found = TFLiteModel.read(bytes(tool.quantize().quantized_model))
-    return found, {layer: _stored(layer, model, found) for layer in formats}
+    return found, {layer: _stored(layer, outputs[layer], model, found) for layer in formats}
 
 
-def _pattern(layer: str) -> str:
-    return rf"(^|;){re.escape(layer)}\."
+def _outputs(model: TFLiteModel, called: Sequence[Called]) -> dict[str, str]:
+    """Name what layers compute: their own outputs, or those of what was fused into them."""
+    operators = [o for o in model.graph.operators if _is_weighted(o, model)]
+    shapes = [sorted(map(int, _weight(o, model).shape)) for o in operators]
+    if [sorted(shape) for _, shape in called] != shapes:
+        raise PlanError(
+            "the converter has changed the layers too much to tell them apart for LiteRT's "
+            "quantizer; use vq formats"
+        )
+    return {
+        name: text_of(model.graph.tensors[operator.outputs[0]].name)
+        for (name, _), operator in zip(called, operators, strict=True)
+    }
+
+
+def _is_weighted(operator: Any, model: TFLiteModel) -> bool:
+    code = model.root.operatorCodes[operator.opcodeIndex].builtinCode
+    return code in _WEIGHTED and len(model.data(_weight(operator, model))) > 0
+
+
+def _weight(operator: Any, model: TFLiteModel) -> Any:
+    return model.graph.tensors[operator.inputs[1]]
 
 
 def _granularity(form: BlockFormat) -> qtyping.QuantGranularity:
     return qtyping.QuantGranularity.CHANNELWISE if form.code_bits == 8 else _BLOCKS[form.group]
 
 
-def _stored(layer: str, before: TFLiteModel, after: TFLiteModel) -> Stored:
-    weight, found = _weight(layer, before), _weight(layer, after)
+def _stored(layer: str, output: str, before: TFLiteModel, after: TFLiteModel) -> Stored:
+    weight, found = (_weight(_producer(output, model), model) for model in (before, after))
     if found.quantization is None:
         raise PlanError(f"{layer}: LiteRT's quantizer leaves it in float; give it a vq format")
     data, scale_bytes = after.data(found), 4 * len(_scales(found))
@@ -76,15 +113,9 @@ def _stored(layer: str, before: TFLiteModel, after: TFLiteModel) -> Stored:
     return Stored(len(data) + scale_bytes, error)
 
 
-def _weight(layer: str, model: TFLiteModel) -> Any:
+def _producer(output: str, model: TFLiteModel) -> Any:
     tensors = model.graph.tensors
-    for operator in model.graph.operators:
-        if len(operator.inputs) > 1 and len(operator.outputs) == 1:
-            weight = tensors[operator.inputs[1]]
-            name = text_of(tensors[operator.outputs[0]].name)
-            if re.search(_pattern(layer), name) and len(model.data(weight)):
-                return weight
-    raise PlanError(f"{layer}: the file has no layer of that name for LiteRT's quantizer")
+    return next(o for o in model.graph.operators if text_of(tensors[o.outputs[0]].name) == output)
 
 
 def _scales(tensor: Any) -> NDArray[np.float32]:

@@ -9,9 +9,12 @@ from test_cli import smalti
 from torch import nn
 
 from smalti.export.target import TFLite, target_for
+from smalti.export.tflite import export_tflite
+from smalti.quant import quantize_
 from smalti.quant.plan import Plan, PlanError
 from smalti.runtime import Session
 from smalti.runtime.artifact import open_artifact
+from smalti.runtime.format import BlockFormat
 
 
 def module():
@@ -110,3 +113,31 @@ def test_an_index_out_of_range_is_named(files):
         session.run(np.array([[0, 1, 2, 64, 0, 0]] * 2))
     good = session.run(torch.arange(12).reshape(2, 6).numpy())[0]
     assert np.isfinite(good).all()
+
+
+class Folded(nn.Module):
+    """Convolutions that the converter merges with what follows them, and that run in turn."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.head = nn.Linear(24, 10)
+        self.stem = nn.Sequential(nn.Conv2d(8, 24, 3, bias=False), nn.BatchNorm2d(24), nn.ReLU())
+        self.deep = nn.Conv2d(24, 24, 3, groups=24)
+
+    def forward(self, x):
+        return self.head(self.deep(self.stem(x)).mean((2, 3)))
+
+
+def test_layers_are_found_behind_what_they_are_merged_with(tmp_path):
+    pytest.importorskip("litert_torch", exc_type=ImportError)
+    net, form = Folded().eval(), BlockFormat.parse("int8")
+    layers = quantize_(net, {"*": "float"})
+    args = (torch.rand(1, 8, 9, 9),)
+    chosen = {"stem.0": form, "head": form}
+    errors = export_tflite(net, args, tmp_path / "m", layers=layers, engine_formats=chosen)
+    assert 1e-6 < errors[0] < 0.02
+    stored = {e["name"]: e for e in open_artifact(tmp_path / "m").manifest["layers"]}
+    assert stored["stem.0"]["bytes"] == 24 * 8 * 9 + 4 * 24 and stored["head"]["bytes"] == 280
+    assert stored["deep"]["format"] == "float"
+    assert all(1e-6 < stored[name]["error"] < 1e-4 for name in chosen)
