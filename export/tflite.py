@@ -14,6 +14,7 @@ import torch
 from smalti.export.files import written_whole
 from smalti.export.manifest import argument_names, describe
 from smalti.export.quiet import quiet
+from smalti.export.tflite_ops import ConversionError
 from smalti.export.verify import (
     FLOAT_TOLERANCE,
     INT8_TOLERANCE,
@@ -24,7 +25,7 @@ from smalti.export.verify import (
 from smalti.quant.apply import LayerReport
 from smalti.quant.modes import evaluating
 from smalti.runtime.artifact import MANIFEST_KEY
-from smalti.runtime.errors import MissingRuntimeError
+from smalti.runtime.errors import MissingRuntimeError, SmaltiError
 from smalti.runtime.format import BlockFormat
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def export_tflite(
 
     Raises:
         CheckError: the file does not give what the module gives; nothing is written.
-        MissingRuntimeError: a module that needs litert-torch, which is not installed.
+        ConversionError: an operation that LiteRT or the converter does not have.
+        MissingRuntimeError: the packages that write `.tflite` files are not installed.
     """
     path = Path(path)
     inputs = list(input_names or argument_names(module, len(args)))
@@ -94,10 +96,19 @@ def _lower(module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> TFLiteMod
         from smalti.export.tflite_direct import write
 
         return write(module, args)
-    with quiet():
-        from smalti.export.tflite_convert import convert
+    try:
+        with quiet():
+            from smalti.export.tflite_convert import convert
 
-        return convert(module, args)
+            return convert(module, args)
+    except SmaltiError:
+        raise
+    except Exception as error:  # Torch and the converter raise whatever they like
+        reason = str(error).strip().partition("\n")[0]
+        raise ConversionError(
+            f"litert-torch cannot convert the model: {type(error).__name__}: {reason}; change that "
+            "operation, or export to .onnx"
+        ) from error
 
 
 def _check_writer() -> None:

@@ -20,7 +20,7 @@ from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
 from smalti.export.tflite_names import name_tensors, put_in_order
 from smalti.export.tflite_ops import OurOps
 from smalti.export.translate import load_ops
-from smalti.quant.layers import _Packed
+from smalti.quant.layers import PackedLayer
 from smalti.runtime import native
 from smalti.runtime.ops.torch_op import DOMAIN, TorchOp
 
@@ -79,7 +79,7 @@ def _layer(node: torch.fx.Node) -> str:
 @contextmanager
 def _signless_codes(module: nn.Module) -> Iterator[None]:
     """The converter knows no unsigned constants."""
-    packed = [m for m in module.modules() if isinstance(m, _Packed)]
+    packed = [m for m in module.modules() if isinstance(m, PackedLayer)]
     codes = [layer.codes for layer in packed]
     for layer in packed:
         layer.codes = layer.codes.view(torch.int8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import nn
@@ -10,13 +11,21 @@ from smalti.export.tflite_model import TFLiteModel, text_of
 
 
 def put_in_order(model: TFLiteModel) -> None:
-    """Put the graph's inputs and outputs in the module's order; their names end in a number."""
+    """Put the graph's inputs and outputs in the module's order, which numbered names tell.
 
-    def ordered(ports: list[Any]) -> list[int]:
-        return [p.tensorIndex for p in sorted(ports, key=lambda p: int(p.name.split(b"_")[-1]))]
+    Outputs with names of their own, those of a dictionary, are in order already.
+    """
+    signature, graph = model.root.signatureDefs[0], model.graph
+    graph.inputs = _ordered(signature.inputs) or list(graph.inputs)
+    graph.outputs = _ordered(signature.outputs) or list(graph.outputs)
 
-    signature = model.root.signatureDefs[0]
-    model.graph.inputs, model.graph.outputs = ordered(signature.inputs), ordered(signature.outputs)
+
+def _ordered(ports: list[Any]) -> list[int]:
+    numbers = [re.fullmatch(r"(?:args|output)_(\d+)", text_of(port.name)) for port in ports]
+    found = {
+        int(match[1]): port.tensorIndex for match, port in zip(numbers, ports, strict=True) if match
+    }
+    return [found[i] for i in sorted(found)] if len(found) == len(ports) else []
 
 
 def _scopes(module: nn.Module) -> dict[str, str]:

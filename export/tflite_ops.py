@@ -22,6 +22,8 @@ _PADDING = {"zeros": 0, "border": 1, "reflection": 2}
 class ConversionError(SmaltiError):
     """A module that cannot become a `.tflite` file."""
 
+    exit_code = 2
+
 
 class OurOps(TorchFunctionMode):
     """Inside this mode, Torch's functions call our operators where LiteRT lacks them.

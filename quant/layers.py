@@ -12,7 +12,7 @@ from smalti.runtime.ops.vq_gather.op import vq_gather
 from smalti.runtime.ops.vq_matmul.op import vq_matmul
 
 
-class _Packed(nn.Module):
+class PackedLayer(nn.Module):
     """A packed weight as buffers; layers that share a weight share the tensors."""
 
     codes: Tensor
@@ -31,7 +31,7 @@ class _Packed(nn.Module):
         return f"{self.header.format}, {self.header.rows} x {self.header.columns}"
 
 
-class VQLinear(_Packed):
+class VQLinear(PackedLayer):
     """A Linear layer with a packed weight."""
 
     def __init__(self, packed: PackedWeight, linear: nn.Linear, int8: bool) -> None:
@@ -47,7 +47,7 @@ class VQLinear(_Packed):
         )
 
 
-class VQConv2d(_Packed):
+class VQConv2d(PackedLayer):
     """A Conv2d layer, of one group, with a packed weight."""
 
     def __init__(self, packed: PackedWeight, conv: nn.Conv2d, int8: bool) -> None:
@@ -74,7 +74,7 @@ def _pads(conv: nn.Conv2d) -> list[int]:
     return [int(p) for p in conv.padding] * 2
 
 
-class VQEmbedding(_Packed):
+class VQEmbedding(PackedLayer):
     """An Embedding layer with a packed table."""
 
     def forward(self, indices: Tensor) -> Tensor:

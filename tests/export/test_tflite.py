@@ -58,6 +58,21 @@ def writer(request, monkeypatch):
     return request.param
 
 
+class Table(nn.Module):
+    """Outputs in a dictionary, one of them an input; an input that nobody reads."""
+
+    def forward(self, x, unused):
+        return {"b": torch.relu(x), "a": x}
+
+
+def test_outputs_keep_their_order(writer, tmp_path):
+    args = torch.rand(2, 4) - 0.5, torch.rand(3)
+    assert export_tflite(Table(), args, tmp_path / "m.tflite") == [0, 0]
+    session = Session(tmp_path / "m.tflite")
+    assert [p.name for p in session.inputs] == ["x", "unused"]
+    assert [p.name for p in session.outputs] == ["output_0", "output_1"]
+
+
 @pytest.mark.parametrize("activations", ["float", "int8"])
 def test_the_file_equals_torch(writer, tmp_path, activations):
     module, layers = dense(activations)
@@ -143,6 +158,17 @@ def test_what_the_direct_writer_lacks_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(tflite, "find_spec", lambda name: name != "litert_torch" or None)
     with pytest.raises(ConversionError, match=r"uses aten.conv2d.*pip install 'smalti\[tflite"):
         export_tflite(nn.Sequential(nn.Conv2d(1, 2, 3)), (torch.rand(1, 1, 5, 5),), tmp_path / "m")
+    assert list(tmp_path.iterdir()) == []
+
+
+@needs_converter
+def test_what_the_converter_lacks_is_named(tmp_path):
+    class Complex(nn.Module):
+        def forward(self, x):
+            return torch.view_as_real(torch.complex(x, x) * 2)
+
+    with pytest.raises(ConversionError, match=r"cannot convert the model: \w+: .*change that op"):
+        export_tflite(Complex(), (torch.rand(2, 3),), tmp_path / "m.tflite")
     assert list(tmp_path.iterdir()) == []
 
 
