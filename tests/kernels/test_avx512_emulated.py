@@ -38,6 +38,7 @@ Run = Callable[[str, Case, int], np.ndarray]
 def compile_all(folder: Path) -> Path:
     plain = [HERE / "emulated_levels.cc", RUNTIME / "core" / "memory.cc"]
     plain += [RUNTIME / "core" / "signs.cc", RUNTIME / "hosts" / "c_api.cc"]
+    plain += [RUNTIME / "hosts" / "pool.cc"]
     sources = [*RUNTIME.glob("ops/*/kernel.cc"), RUNTIME / "core" / "table.cc", *plain]
     include = [f"-I{HERE / 'avx512_by_simde'}", f"-I{RUNTIME}", f"-I{RUNTIME / 'include'}"]
 
