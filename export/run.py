@@ -48,6 +48,7 @@ def export_recipe(
     from rich.console import Console
 
     from smalti.export.calibrate import calibrate
+    from smalti.export.target import Quantized
     from smalti.quant.apply import quantize_
 
     with Console(stderr=True).status("loading the model") as status:
@@ -68,7 +69,8 @@ def export_recipe(
         )
         if settings.refine:
             _refine(module, recipe, found, status.update)
-        errors = target.write(module, recipe, path, layers, engine_formats, status.update)
+        done = Quantized(module, layers, engine_formats)
+        errors = target.write(done, recipe, path, status.update)
     artifact = Session(path).artifact
     size = artifact.bytes
     return Exported(path, size / 1e6, 8 * size / weights, errors, artifact.manifest["layers"])

@@ -18,6 +18,15 @@ Progress = Callable[[str], None]
 EngineFormats = Mapping[str, BlockFormat]
 
 
+@dataclass(frozen=True)
+class Quantized:
+    """A module after `quantize_`, its reports, and what is left to the engine's own quantizer."""
+
+    module: nn.Module
+    layers: Sequence[LayerReport]
+    engine_formats: EngineFormats
+
+
 class Target(Protocol):
     """Writes a quantized module."""
 
@@ -25,15 +34,7 @@ class Target(Protocol):
         """Return the plan for `quantize_`, and what is left to the engine's own quantizer."""
         ...
 
-    def write(
-        self,
-        module: nn.Module,
-        recipe: Recipe,
-        path: str,
-        layers: Sequence[LayerReport],
-        engine_formats: EngineFormats,
-        progress: Progress,
-    ) -> list[float]:
+    def write(self, done: Quantized, recipe: Recipe, path: str, progress: Progress) -> list[float]:
         """Export, run and compare; return the relative error of every output."""
         ...
 
@@ -48,23 +49,15 @@ class Onnx:
         """All formats are nodes that we write ourselves."""
         return plan, {}
 
-    def write(
-        self,
-        module: nn.Module,
-        recipe: Recipe,
-        path: str,
-        layers: Sequence[LayerReport],
-        engine_formats: EngineFormats,
-        progress: Progress,
-    ) -> list[float]:
+    def write(self, done: Quantized, recipe: Recipe, path: str, progress: Progress) -> list[float]:
         """Export with the recipe's free dimensions."""
         from smalti.export.onnx import export_onnx
 
         return export_onnx(
-            module,
+            done.module,
             recipe.example_inputs(),
             path,
-            layers=layers,
+            layers=done.layers,
             dynamic_shapes=recipe.dynamic_shapes() if recipe.dynamic_shapes else None,
             fallback=self.fallback,
             progress=progress,
@@ -89,24 +82,16 @@ class TFLite:
                 chosen[name] = form
         return plan.without(chosen), chosen
 
-    def write(
-        self,
-        module: nn.Module,
-        recipe: Recipe,
-        path: str,
-        layers: Sequence[LayerReport],
-        engine_formats: EngineFormats,
-        progress: Progress,
-    ) -> list[float]:
+    def write(self, done: Quantized, recipe: Recipe, path: str, progress: Progress) -> list[float]:
         """Export with the shapes of the example inputs."""
         from smalti.export.tflite import export_tflite
 
         return export_tflite(
-            module,
+            done.module,
             recipe.example_inputs(),
             path,
-            layers=layers,
-            engine_formats=engine_formats,
+            layers=done.layers,
+            engine_formats=done.engine_formats,
             progress=progress,
         )
 
