@@ -23,11 +23,13 @@ inline uint64_t split_mix_64(uint64_t seed, uint64_t index) {
 }
 
 // Flips eight lanes whose bit of `bits` is set, lane 0 for the lowest.
-inline void flip_lanes(int32_t bits, float *x) {
-  const Ints to_sign = {INT32_MIN, 1 << 30, 1 << 29, 1 << 28, 1 << 27, 1 << 26, 1 << 25, 1 << 24};
-  Ints lanes;
+inline void flip_lanes(uint32_t bits, float *x) {
+  constexpr uint32_t kSign = 1u << 31;
+  const Words to_sign = {kSign,      kSign >> 1, kSign >> 2, kSign >> 3,
+                         kSign >> 4, kSign >> 5, kSign >> 6, kSign >> 7};
+  Words lanes;
   memcpy(&lanes, x, sizeof lanes);
-  lanes ^= (bits * to_sign) & INT32_MIN;
+  lanes ^= (bits * to_sign) & kSign;
   memcpy(x, &lanes, sizeof lanes);
 }
 
@@ -36,7 +38,7 @@ inline void flip_signs(uint64_t seed, int64_t count, float *x) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes, word >>= kLanes) {
     if (i % 64 == 0) word = split_mix_64(seed, i / 64);
-    flip_lanes(static_cast<int32_t>(word & 255), x + i);
+    flip_lanes(static_cast<uint32_t>(word & 255), x + i);
   }
   for (; i < count; ++i, word >>= 1) {
     if (i % 64 == 0) word = split_mix_64(seed, i / 64);

@@ -10,6 +10,7 @@ namespace smalti::SMALTI_LEVEL {
 constexpr int kLanes = 8;
 typedef float Floats __attribute__((vector_size(32)));
 typedef int32_t Ints __attribute__((vector_size(32)));
+typedef uint32_t Words __attribute__((vector_size(32)));
 
 // Values pass by reference: 32-byte vectors have no stable calling convention below AVX.
 inline void load(const float *from, Floats &to) { memcpy(&to, from, sizeof to); }
