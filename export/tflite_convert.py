@@ -17,7 +17,7 @@ from litert_torch.backend.lowerings import lower
 from torch import nn
 
 from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
-from smalti.export.tflite_names import name_tensors, put_in_order
+from smalti.export.tflite_names import layer_of, name_tensors, put_in_order
 from smalti.export.tflite_ops import OurOps
 from smalti.export.translate import load_ops
 from smalti.quant.layers import PackedLayer
@@ -51,7 +51,7 @@ def _lowering(op: TorchOp) -> Any:
 
     def lowered(context: Any, *args: Any) -> Any:
         attributes = {k: _plain(v) for k, v in zip(op.attributes, args[count:], strict=True)}
-        attributes[_LAYER] = _layer(context.node)
+        attributes[_LAYER] = layer_of(context.node)
         shape = list(context.node.meta["val"].shape)
         return stablehlo.CustomCallOp(
             result=[ir.RankedTensorType.get(shape, ir.F32Type.get())],
@@ -68,12 +68,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     return list(value) if isinstance(value, list | tuple) else value
-
-
-def _layer(node: torch.fx.Node) -> str:
-    """Name of the innermost module."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    return str(stack[-1][0]) if stack else ""
 
 
 @contextmanager

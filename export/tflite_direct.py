@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import fx, nn
 
 from smalti.export.tflite_model import ABSENT, TFLiteModel
+from smalti.export.tflite_names import layer_of
 from smalti.export.tflite_ops import ConversionError, OurOps
 from smalti.export.translate import load_ops
 from smalti.runtime.ops.torch_op import TorchOp
@@ -53,7 +54,7 @@ class _Writer:
         ours, other = self._ours.get(node.target), _WRITERS.get(node.target)
         if ours is None and other is None:
             raise ConversionError(
-                f"{_layer(node) or 'the model'} uses {node.target}, for which writing a .tflite "
+                f"{layer_of(node) or 'the model'} uses {node.target}, for which writing a .tflite "
                 "file needs the converter; pip install 'smalti[tflite-export]'"
             )
         if other is not None:
@@ -84,7 +85,7 @@ class _Writer:
 
     def _tensor(self, node: fx.Node, suffix: str = "") -> int:
         kind = node.meta["val"]
-        name = f"{_layer(node) or 'model'}.{suffix or node.name}"
+        name = f"{layer_of(node) or 'model'}.{suffix or node.name}"
         index = self.model.tensor(name, kind.shape, str(kind.dtype).removeprefix("torch."))
         self._tensors[node.name] = index
         return index
@@ -103,12 +104,6 @@ def _constants(program: torch.export.ExportedProgram) -> dict[str, tuple[str, to
         **signature.inputs_to_lifted_tensor_constants,
     }
     return {node: (name, state[name]) for node, name in names.items()}
-
-
-def _layer(node: fx.Node) -> str:
-    """Name of the innermost module."""
-    stack = list(node.meta.get("nn_module_stack", {}).values())
-    return str(stack[-1][0]) if stack else ""
 
 
 def _linear(writer: _Writer, node: fx.Node) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from torch import nn
+from torch import fx, nn
 
 from smalti.export.tflite_model import TFLiteModel, text_of
+
+
+def layer_of(node: fx.Node) -> str:
+    """Return the name of the innermost module that a node is from."""
+    stack = list(node.meta.get("nn_module_stack", {}).values())
+    return str(stack[-1][0]) if stack else ""
 
 
 def put_in_order(model: TFLiteModel) -> None:
