@@ -20,6 +20,7 @@ from smalti.runtime.ops.torch_op import DOMAIN, OPS, TorchOp
 OPSET = 21
 DOMAIN_VERSION = 1
 _TYPES = [f"tensor({t})" for t in ("float", "float16", "uint8", "int8", "int64")]
+_ONNX_TYPES = {torch.float32: "tensor(float)", torch.int8: "tensor(int8)"}
 _KINDS = {
     bool: OpSchema.AttrType.INT,
     int: OpSchema.AttrType.INT,
@@ -77,7 +78,7 @@ def _schema(op: TorchOp, domain: str) -> OpSchema:
         domain,
         DOMAIN_VERSION,
         inputs=inputs,
-        outputs=[OpSchema.FormalParameter("y", "tensor(float)")],
+        outputs=[OpSchema.FormalParameter("y", _ONNX_TYPES[op.dtype])],
         type_constraints=[(f"T{i}", _TYPES, "") for i in range(len(inputs))],
         attributes=[
             OpSchema.Attribute(name, _KINDS.get(kind, OpSchema.AttrType.INTS))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from smalti.export.translate import load_ops
 from smalti.runtime import native
 from smalti.runtime.ops.case import Case
 from smalti.runtime.ops.dequantize import dequantize, quantize_activations
@@ -17,18 +18,7 @@ from smalti.runtime.ops.vq_conv.op import _patches
 from smalti.runtime.packing import Header
 from smalti.runtime.rotation import signs
 
-FOLDERS = {
-    "HadamardTransform": "hadamard_transform",
-    "VQMatMul": "vq_matmul",
-    "VQConv": "vq_conv",
-    "VQGather": "vq_gather",
-    "GridSample": "grid_sample",
-    "ResizeCubic": "resize_cubic",
-    "IRFFT": "irfft",
-}
-PLAIN = ("GridSample", "ResizeCubic", "IRFFT")  # references that Torch itself has in float64
-for folder in FOLDERS.values():
-    import_module(f"smalti.runtime.ops.{folder}.op")
+FOLDERS = {name: op.reference.__module__.split(".")[-2] for name, op in load_ops().items()}
 
 
 def all_cases() -> Iterator[tuple[str, Case]]:
@@ -72,10 +62,14 @@ def _times_weights(x: Tensor, case: Case) -> Tensor:
     return y + torch.from_numpy(case.inputs["bias"]) if "bias" in case.inputs else y
 
 
+def _wide(t: Tensor | None) -> Tensor | None:
+    return t.double() if t is not None and t.is_floating_point() else t
+
+
 def exact(op: str, case: Case) -> np.ndarray:
     given, a = tensors(op, case), case.attributes
-    if op in PLAIN:
-        return OPS[op].reference(**{k: t.double() for k, t in given.items()}, **a).numpy()
+    if not op.startswith(("VQ", "Hadamard")):
+        return OPS[op].reference(**{k: _wide(t) for k, t in given.items()}, **a).numpy()
     if op == "VQGather":
         h = hadamard(_weights(case)[given["indices"]], a["block"])
         return (h * torch.from_numpy(signs(a["seed"], a["columns"]))).numpy()

@@ -54,10 +54,17 @@ struct Value {
 
 enum class Kind { kInt, kFloat, kInts };
 
+constexpr uint32_t type_bit(int type) { return uint32_t{1} << type; }
+
 struct Port {
   const char *name;
   int type;  // enum smalti_type
   bool optional = false;
+  uint32_t also = 0;  // type_bit()s of other types that it takes
+
+  constexpr bool takes(int given) const {
+    return given == type || (given >= 0 && given < 32 && (also & type_bit(given)) != 0);
+  }
 };
 
 struct Attribute {

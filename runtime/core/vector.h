@@ -5,6 +5,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
 namespace smalti::SMALTI_LEVEL {
 
 constexpr int kLanes = 8;
@@ -15,6 +19,28 @@ typedef uint32_t Words __attribute__((vector_size(32)));
 // Values pass by reference: 32-byte vectors have no stable calling convention below AVX.
 inline void load(const float *from, Floats &to) { memcpy(&to, from, sizeof to); }
 inline void store(const Floats &from, float *to) { memcpy(to, &from, sizeof from); }
+inline void load(const int32_t *from, Ints &to) { memcpy(&to, from, sizeof to); }
+inline void store(const Ints &from, int32_t *to) { memcpy(to, &from, sizeof from); }
+
+inline void broadcast(float from, Floats &to) { to = Floats{} + from; }
+inline void broadcast(int32_t from, Ints &to) { to = Ints{} + from; }
+
+// The largest integers that are not above p, for |p| <= 2^30.
+inline void floor_of(const Floats &p, Ints &to) {
+  const Ints cut = __builtin_convertvector(p, Ints);
+  to = cut + (__builtin_convertvector(cut, Floats) > p);  // a comparison that holds gives -1
+}
+
+inline void to_floats(const Ints &from, Floats &to) { to = __builtin_convertvector(from, Floats); }
+
+// to[i] = from[at[i]]; every index has to be inside.
+inline void gather(const float *from, const Ints &at, Floats &to) {
+#ifdef __AVX2__
+  to = reinterpret_cast<Floats>(_mm256_i32gather_ps(from, reinterpret_cast<__m256i>(at), 4));
+#else
+  for (int i = 0; i < kLanes; ++i) to[i] = from[at[i]];
+#endif
+}
 
 #define SMALTI_INLINE __attribute__((always_inline)) inline
 #define SMALTI_INLINE_LAMBDA __attribute__((always_inline))

@@ -37,7 +37,7 @@ void print_signature(const Op &op, char *text) {
   line.add("%s(", op.name);
   for (int i = 0; i < op.input_count; ++i) {
     const Port &port = op.inputs[i];
-    line.add("%s%s: %s%s", i == 0 ? "" : ", ", port.name, type_name(port.type),
+    line.add("%s%s: %s%s", i == 0 ? "" : ", ", port.name, PortTypes(port).text,
              port.optional ? "?" : "");
   }
   line.add(") -> %s: %s", op.output.name, type_name(op.output.type));

@@ -39,7 +39,8 @@ int get_start_version(const OrtCustomOp *) { return 1; }
 int get_end_version(const OrtCustomOp *) { return INT_MAX; }
 
 OrtElementType get_input_type(const OrtCustomOp *custom, size_t i) {
-  return static_cast<OrtElementType>(declared(custom).inputs[i].type);
+  const Port &port = declared(custom).inputs[i];
+  return port.also == 0 ? static_cast<OrtElementType>(port.type) : kUndefined;  // any: we check
 }
 
 OrtElementType get_output_type(const OrtCustomOp *custom, size_t) {

@@ -31,6 +31,19 @@ inline const char *type_name(int type) {
   }
 }
 
+// The types that a port takes, as in "f32|i8".
+struct PortTypes {
+  char text[64] = "";
+  explicit PortTypes(const Port &port) {
+    size_t used = 0;
+    for (int type = 0; type < 32; ++type) {
+      if (port.takes(type))
+        used += snprintf(text + used, sizeof text - used, "%s%s", used == 0 ? "" : "|",
+                         type_name(type));
+    }
+  }
+};
+
 inline const char *kind_name(Kind kind) {
   return kind == Kind::kInt ? "int" : kind == Kind::kFloat ? "float" : "ints";
 }
@@ -52,11 +65,11 @@ inline Status check_input(const Port &port, const Tensor &input) {
   if (input.data == nullptr) {
     if (port.optional) return {};
     return fail(SMALTI_INVALID, "input '%s' is missing; pass a tensor of %s", port.name,
-                type_name(port.type));
+                PortTypes(port).text);
   }
-  if (input.type != port.type) {
+  if (!port.takes(input.type)) {
     return fail(SMALTI_INVALID, "input '%s' is %s (type %d); pass %s", port.name,
-                type_name(input.type), static_cast<int>(input.type), type_name(port.type));
+                type_name(input.type), static_cast<int>(input.type), PortTypes(port).text);
   }
   if (input.rank < 0 || input.rank > SMALTI_MAX_RANK) {
     return fail(SMALTI_INVALID, "input '%s' has rank %d; pass at most %d dimensions", port.name,

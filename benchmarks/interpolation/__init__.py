@@ -1,0 +1,1 @@
+"""Interpolation operators beside other implementations of the same thing."""
