@@ -90,9 +90,11 @@ def _folds(folds: Sequence[Folded]) -> str:
     """Lines for a title: what was folded, and each layer that was not."""
     counts = Counter(fold.kind for fold in folds if not fold.reason)
     worst = max((fold.error for fold in folds), default=0.0)
-    parts = ", ".join(f"{kind} in {count} layers" for kind, count in counts.items())
+    parts = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     lines = [f"folded: {parts}; off by {worst:.1e} at most"] if counts else []
-    lines += [f"not folded: {fold.kind} {fold.name}: {fold.reason}" for fold in folds if fold.reason]
+    lines += [
+        f"not folded: {fold.kind} {fold.name}: {fold.reason}" for fold in folds if fold.reason
+    ]
     return "".join(f"\n{line}" for line in lines)
 
 

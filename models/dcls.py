@@ -64,7 +64,7 @@ class _Dcls(nn.Module):
     def dense_kernel(self) -> Tensor:
         """The kernel (outputs, inputs / groups, *taps) of the convolution that this one is."""
         spread = [self._along(axis, count) for axis, count in enumerate(self.taps)]
-        weight = self.weight
+        weight: Tensor = self.weight
         if self.version == "gauss":
             # The sum over a grid of products is the product of the sums.
             sums = torch.stack([part.sum(-1) for part in spread]).prod(0)
@@ -111,7 +111,5 @@ class DclsConv2d(_Dcls):
 
 def _convolved(convolution: Any, layer: _Dcls, x: Tensor) -> Tensor:
     kernel = layer.dense_kernel()
-    y: Tensor = convolution(
-        x, kernel, layer.bias, layer.stride, layer.padding, groups=layer.groups
-    )
+    y: Tensor = convolution(x, kernel, layer.bias, layer.stride, layer.padding, groups=layer.groups)
     return y

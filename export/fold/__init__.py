@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from smalti.export.fold.adapters import fold_adapters_
+from smalti.export.fold.affine import AlongAxis, Basis
 from smalti.export.fold.batch_norm import fold_batch_norms_
 from smalti.export.fold.kernels import fold_kernels_
-from smalti.export.fold.linear import AlongAxis, Basis, fold_linear_, fold_linears_
+from smalti.export.fold.linear import fold_linear_, fold_linears_
 from smalti.export.fold.parametrizations import fold_parametrizations_
 from smalti.export.fold.parts import Folded, FoldError, limit_of, relative_error, run
 from smalti.quant.observe import tensors

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Protocol, cast
 
 from torch import Tensor, nn
 
-from smalti.export.fold.parts import Call, Folded, exchange, kept, record
+from smalti.export.fold.parts import Call, Folded, exchange, record
 
 KIND = "adapter"
+
+
+class Adapter(Protocol):
+    """A module around a layer that it changes."""
+
+    def merge(self) -> None:
+        """Add the change to the layer's weights, once."""
+        ...
+
+    def get_base_layer(self) -> nn.Module:
+        """Return the layer."""
+        ...
 
 
 def fold_adapters_(root: nn.Module, inputs: Sequence[Tensor]) -> list[Folded]:
@@ -32,9 +45,6 @@ def _is_adapter(part: nn.Module) -> bool:
 
 
 def _folded(root: nn.Module, name: str, part: nn.Module, calls: Sequence[Call]) -> Folded:
-    merged = copy.deepcopy(part)
-    merged.get_submodule("").merge()
-    layer = merged.get_submodule("").get_base_layer()
-    if not isinstance(layer, nn.Module):
-        return kept(name, KIND, part, f"get_base_layer() gives {type(layer).__name__}")
-    return exchange(root, name, KIND, part, layer, calls)
+    merged = cast(Adapter, copy.deepcopy(part))
+    merged.merge()
+    return exchange(root, name, KIND, part, merged.get_base_layer(), calls)

@@ -75,7 +75,7 @@ def _producer(root: nn.Module, node: fx.Node, owners: Mapping[str, str]) -> nn.M
     if len(node.users) > 1:
         return "what it normalizes is also used elsewhere"
     if len(weight.users) > 1:
-        return "the layer before it is called several times"
+        return "the weight of the layer before it is used several times"
     if isinstance(layer, nn.Linear) and node.meta["val"].dim() != 2:
         return "it normalizes another axis than the one that the layer before it makes"
     if isinstance(layer, _TRANSPOSED) and layer.groups > 1:

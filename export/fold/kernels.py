@@ -32,9 +32,7 @@ class ConstructedKernel(Protocol):
         ...
 
 
-def fold_kernels_(
-    root: nn.Module, inputs: Sequence[Tensor], prune: float = 0.0
-) -> list[Folded]:
+def fold_kernels_(root: nn.Module, inputs: Sequence[Tensor], prune: float = 0.0) -> list[Folded]:
     """Turn modules with a method `dense_kernel()` into convolutions, in place.
 
     prune: set weights below this part of a kernel's largest one to zero, and cut away borders of

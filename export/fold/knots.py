@@ -52,7 +52,8 @@ def _interpolated(
     count = int(knots * factor) if size is None else _only(size)
     if not isinstance(count, int) or not 0 < knots * count <= _MOST:
         return None
-    step = knots / count if factor is None or recompute_scale_factor else 1 / factor
+    given = factor is not None and not recompute_scale_factor
+    step = 1 / factor if given and count != knots else knots / count  # as many: Torch copies them
     matrix = interpolation_matrix(knots, count, step, bool(align_corners))
     return functional.linear(input, torch.from_numpy(matrix.astype(kind)))
 
@@ -74,4 +75,5 @@ def interpolation_matrix(
     if align_corners:
         at = index * ((knots - 1) / max(count - 1, 1))
     at = at.clip(0, knots - 1)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots)))
+    weights: NDArray[np.float64] = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots)))
+    return weights

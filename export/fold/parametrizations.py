@@ -66,8 +66,17 @@ def _take_off(part: nn.Module) -> None:
     if parametrize.is_parametrized(part):
         assert isinstance(part.parametrizations, nn.ModuleDict)
         part.__class__ = _own_class(type(part))
-        for name in list(part.parametrizations):
+        for name, computed in list(part.parametrizations.items()):
+            trained = next(computed.parameters(), None) is not None
             parametrize.remove_parametrizations(part, name, leave_parametrized=True)
+            if trained and name in part._buffers:  # without gradients Torch makes it one
+                value = part.get_buffer(name)
+                delattr(part, name)
+                part.register_parameter(name, nn.Parameter(value))
+    # Matrices first, as the layer's class has them: what was computed has come last.
+    found = sorted(part._parameters.items(), key=lambda item: item[1] is None or item[1].dim() < 2)
+    part._parameters.clear()
+    part._parameters.update(found)
 
 
 def _own_class(shared: type) -> type:

@@ -165,7 +165,7 @@ def exchange(
     calls: Sequence[Call],
     limit: float | None = None,
 ) -> Folded:
-    """Put `new` in the place of `old` if nothing is bound to it and it gives what the calls gave."""
+    """Put `new` in the place of `old` if nothing is bound to that and the calls give the same."""
     error, reason = why_not_same(new, calls, limit)
     reason = reason or why_bound(root, old)
     if not name:
