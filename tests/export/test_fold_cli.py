@@ -76,7 +76,7 @@ def test_the_table_counts_folds_and_names_what_stays(recipe, tmp_path):
 
 def test_a_plan_names_folded_layers(recipe):
     shown = json.loads(
-        smalti("plan", recipe, "--bits", "4", "--dry-run", "--jobs", 1, "--rounding", "nearest",
+        smalti("plan", recipe, "--bits", "8", "--dry-run", "--jobs", 1, "--rounding", "nearest",
                "--format", "vq-2x256", "--json")
     )  # fmt: skip
     assert {layer["layer"] for layer in shown["layers"]} == {"0", "5", "7", "9.down", "9.up"}
