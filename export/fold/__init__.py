@@ -40,8 +40,8 @@ def fold_(module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> list[Fol
     """Fold parametrizations, adapters, constructed kernels, affine modules and batch norms.
 
     In place, and before `quantize_`, which then sees plain Linear and Conv layers. example_inputs:
-    positional arguments of the module, whose calls every fold is measured with. Only what takes no
-    more bytes than before is folded. Layers inside a folded one give way to it, and names such as
+    positional arguments of the module, whose calls every fold is measured with. Affine modules fold
+    only where that takes no more bytes, constructed kernels always. Layers inside a folded one give way to it, and names such as
     `q.base_layer` become `q`.
 
     Returns:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_MOST = 1 << 16  # numbers of a matrix; beyond, the engine's own interpolation is cheaper
+_MOST_KNOTS = 64  # a product multiplies every value with all knots, the engine only with two
+_MOST = 1 << 15  # numbers of a matrix, all of them in the file
 _TYPES: dict[torch.dtype, Any] = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -50,7 +51,7 @@ def _interpolated(
         return None
     factor = _only(scale_factor)
     count = int(knots * factor) if size is None else _only(size)
-    if not isinstance(count, int) or not 0 < knots * count <= _MOST:
+    if not isinstance(count, int) or knots > _MOST_KNOTS or not 0 < knots * count <= _MOST:
         return None
     given = factor is not None and not recompute_scale_factor
     step = 1 / factor if given and count != knots else knots / count  # as many: Torch copies them
