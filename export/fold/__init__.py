@@ -41,8 +41,8 @@ def fold_(module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> list[Fol
 
     In place, and before `quantize_`, which then sees plain Linear and Conv layers. example_inputs:
     positional arguments of the module, whose calls every fold is measured with. Affine modules fold
-    only where that takes no more bytes, constructed kernels always. Layers inside a folded one give way to it, and names such as
-    `q.base_layer` become `q`.
+    only where that takes no more bytes, constructed kernels always. Layers inside a folded one give
+    way to it, and names such as `q.base_layer` become `q`.
 
     Returns:
         One report a layer that was folded, or could have been but for a reason.
