@@ -56,3 +56,5 @@ def cases() -> Iterator[Case]:
         for align in (False, True):
             yield _case(rng, sizes, align, False, i % 2 == 0)
     yield _case(rng, _SIZES[0], True, False, False, batch=0)
+    shared = _case(rng, _SIZES[0], True, False, True)
+    yield Case("one-grid", {**shared.inputs, "grid": shared.inputs["grid"][1:]}, shared.attributes)

@@ -4,17 +4,16 @@
 #include "core/packed.h"
 #include "core/ranges.h"
 #include "core/vector.h"
+#include "ops/bilateral_slice/cells.h"
 
 namespace smalti::SMALTI_LEVEL {
 namespace {
 
 enum Input { kGrid, kImage, kScales, kGuide };
 
-constexpr int kCoefficients = 12;  // a matrix of three rows (A | b)
-constexpr int kCell = 16;          // floats: its four columns, each padded to four
-constexpr int kPixels = 128;       // located at once
-constexpr int64_t kMaxFloats = int64_t{1} << 30;  // of a grid's cells, so that offsets are int32
+constexpr int kPixels = 128;                      // located at once
 constexpr int64_t kPixelWork = 64;                // multiplications, about
+constexpr int64_t kMaxValues = int64_t{1} << 27;  // of a grid, so that offsets are int32
 
 Status check_rank(const char *name, const Shape &given, int rank, const char *axes) {
   if (given.rank == rank || given.rank < 0) return Status();
@@ -51,7 +50,8 @@ Status shape(const Shape *inputs, const Value *, Shape *output) {
   SMALTI_TRY(check_grid(grid));
   SMALTI_TRY(check_rank("image", image, 4, "(B, 3, h, w)"));
   SMALTI_TRY(check_size("image", image, 1, 3));
-  if (grid.rank >= 0) SMALTI_TRY(check_size("image", image, 0, grid.dims[0]));
+  if (image.rank >= 0 && grid.rank >= 0 && grid.dims[0] != 1)
+    SMALTI_TRY(check_size("grid", grid, 0, image.dims[0]));
   SMALTI_TRY(check_rank("scales", scales, 2, "(2, 12)"));
   SMALTI_TRY(check_size("scales", scales, 0, 2));
   SMALTI_TRY(check_size("scales", scales, 1, kCoefficients));
@@ -60,73 +60,6 @@ Status shape(const Shape *inputs, const Value *, Shape *output) {
   if (image.rank >= 0) output->dims[1] = 3;
   return Status();
 }
-
-// Where pixel i of `size` lies among `cells`, within the centers of the outermost ones.
-struct Place {
-  int64_t first;
-  float share;  // of the cell after it
-
-  Place(int64_t i, int64_t size, int64_t cells, bool align_corners) {
-    const double span = static_cast<double>(align_corners ? cells - 1 : cells);
-    const double center = align_corners ? static_cast<double>(i) : static_cast<double>(i) + 0.5;
-    const double steps = static_cast<double>(align_corners ? (size > 1 ? size - 1 : 1) : size);
-    const double last = static_cast<double>(cells - 1);
-    const double p = center * span / steps - (align_corners ? 0.0 : 0.5);
-    const double inside = p < 0.0 ? 0.0 : p > last ? last : p;
-    first = static_cast<int64_t>(inside);
-    share = static_cast<float>(inside - static_cast<double>(first));
-  }
-};
-
-// One grid, its cells as (H, Lz + 1, W + 1, kCell): the last cells along z and x are there twice,
-// for pixels on them.
-struct Cells {
-  int64_t depth, height, width;
-  float *data;
-
-  int64_t layer() const { return (width + 1) * kCell; }
-  int64_t slab() const { return (depth + 1) * layer(); }
-
-  template <class Number>
-  void fill(const Number *grid, const float *scales) const {
-    memset(data, 0, height * slab() * sizeof *data);
-    const int64_t plane = depth * height * width;
-    for (int c = 0; c < kCoefficients; ++c) {
-      const float scale = scales[c], offset = scales[kCoefficients + c];
-      float *to = data + c % 4 * 4 + c / 4;  // column, row
-      for (int64_t y = 0; y < height; ++y) {
-        for (int64_t z = 0; z <= depth; ++z) {
-          const int64_t layer = z < depth ? z : depth - 1;
-          const Number *from = grid + c * plane + (layer * height + y) * width;
-          for (int64_t x = 0; x <= width; ++x, to += kCell)
-            *to = static_cast<float>(from[x < width ? x : width - 1]) * scale + offset;
-        }
-      }
-    }
-  }
-
-  // to (slab()): the cells at a place along y.
-  void blend(const Place &y, float *to) const {
-    const float *a = data + y.first * slab();
-    const float *b = data + (y.first + 1 < height ? y.first + 1 : y.first) * slab();
-    const float share = y.share, rest = 1.0f - share;
-    for (int64_t i = 0; i < slab(); ++i) to[i] = rest * a[i] + share * b[i];
-  }
-};
-
-// All columns of an image: their first cell's offset in a slab, and the share of the second.
-struct Columns {
-  int32_t *offsets;
-  float *shares;
-
-  void fill(int64_t size, int64_t cells, bool align_corners) const {
-    for (int64_t i = 0; i < size; ++i) {
-      const Place x(i, size, cells, align_corners);
-      offsets[i] = static_cast<int32_t>(x.first) * kCell;
-      shares[i] = x.share;
-    }
-  }
-};
 
 // How a guide becomes a position along z.
 struct Depth {
@@ -242,13 +175,21 @@ Status slice(const Call &call, const Slice &image) {
   return exhausted ? no_memory(bytes) : Status();
 }
 
+void fill(const Cells &cells, const Tensor &grid, int64_t first, const float *scales) {
+  if (grid.type == SMALTI_I8) {
+    cells.fill(static_cast<const int8_t *>(grid.data) + first, scales);
+  } else {
+    cells.fill(static_cast<const float *>(grid.data) + first, scales);
+  }
+}
+
 Status run(const Call &call) {
   const Tensor &grid = call.inputs[kGrid], &image = call.inputs[kImage];
   const bool align_corners = call.attributes[0].i != 0;
   const int64_t height = image.dims[2], width = image.dims[3], pixels = height * width;
   Cells cells = {grid.dims[2], grid.dims[3], grid.dims[4], nullptr};
   const int64_t values = kCoefficients * cells.depth * cells.height * cells.width;
-  if (values > kMaxFloats / 8)
+  if (values > kMaxValues)
     return fail(SMALTI_INVALID, "grid: %lld values for an image; pass at most 2^27",
                 static_cast<long long>(values));
   const int64_t floats = cells.height * cells.slab(), bytes = (floats + 2 * width) * 4;
@@ -257,24 +198,15 @@ Status run(const Call &call) {
   float *shares = cells.data + floats;
   const Columns columns = {reinterpret_cast<int32_t *>(shares + width), shares};
   columns.fill(width, cells.width, align_corners);
-  const float *scales = static_cast<const float *>(call.inputs[kScales].data);
-  const float *guide = static_cast<const float *>(call.inputs[kGuide].data);
   const Depth depth(cells, align_corners);
-  for (int64_t n = 0; n < image.dims[0]; ++n) {
-    if (grid.type == SMALTI_I8) {
-      cells.fill(static_cast<const int8_t *>(grid.data) + n * values, scales);
-    } else {
-      cells.fill(static_cast<const float *>(grid.data) + n * values, scales);
-    }
-    const Slice one = {cells,
-                       columns,
-                       depth,
-                       static_cast<const float *>(image.data) + n * 3 * pixels,
-                       guide == nullptr ? nullptr : guide + n * pixels,
-                       static_cast<float *>(call.output->data) + n * 3 * pixels,
-                       height,
-                       width};
-    SMALTI_TRY(slice(call, one));
+  const float *scales = static_cast<const float *>(call.inputs[kScales].data);
+  const float *rgb = static_cast<const float *>(image.data);
+  const float *guide = static_cast<const float *>(call.inputs[kGuide].data);
+  float *to = static_cast<float *>(call.output->data);
+  for (int64_t n = 0; n < image.dims[0]; ++n, rgb += 3 * pixels, to += 3 * pixels) {
+    if (n < grid.dims[0]) fill(cells, grid, n * values, scales);
+    const float *z = guide == nullptr ? nullptr : guide + n * pixels;
+    SMALTI_TRY(slice(call, {cells, columns, depth, rgb, z, to, height, width}));
   }
   return Status();
 }
@@ -282,17 +214,16 @@ Status run(const Call &call) {
 }  // namespace
 
 extern const Op BilateralSlice;
-const Op BilateralSlice = {
-    "BilateralSlice",
-    4,
-    {{"grid", SMALTI_F32, false, type_bit(SMALTI_I8)},
-     {"image", SMALTI_F32},
-     {"scales", SMALTI_F32},
-     {"guide", SMALTI_F32, true}},
-    {"y", SMALTI_F32},
-    1,
-    {{"align_corners", Kind::kInt}},
-    shape,
-    run};
+const Op BilateralSlice = {"BilateralSlice",
+                           4,
+                           {{"grid", SMALTI_F32, false, type_bit(SMALTI_I8)},
+                            {"image", SMALTI_F32},
+                            {"scales", SMALTI_F32},
+                            {"guide", SMALTI_F32, true}},
+                           {"y", SMALTI_F32},
+                           1,
+                           {{"align_corners", Kind::kInt}},
+                           shape,
+                           run};
 
 }  // namespace smalti::SMALTI_LEVEL

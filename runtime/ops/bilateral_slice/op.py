@@ -40,8 +40,8 @@ def bilateral_slice(
 ) -> Tensor:
     """Slice a bilateral grid at every pixel and apply what is found there (Gharbi et al. 2017).
 
-    grid: (B, 12, Lz, H, W), float32 or int8: rows of the matrix [A | b], one after another.
-    image: (B, 3, h, w). scales: (2, 12), coefficient c is scales[0, c] * grid + scales[1, c].
+    grid: (B, 12, Lz, H, W) or, for all images, (1, 12, Lz, H, W), float32 or int8: the rows of the
+    matrix [A | b], one after another. image: (B, 3, h, w). scales: (2, 12), coefficient c is scales[0, c] * grid + scales[1, c].
     guide: (B, h, w), where 0 and 1 are the ends of the grid's z axis; absent: the image's BT.601
     luma. y: (B, 3, h, w), A rgb + b of each pixel, where A and b are interpolated linearly along
     x, y and z. align_corners: 0 and 1 are the centers of the outermost cells (Wang et al. 2024,
@@ -54,7 +54,7 @@ def bilateral_slice(
     guide = luma(image) if guide is None else guide
     # (1, 12, 1, 1, 1), without a view of symbolic sizes
     scale, offset = scales[:, None, :, None, None, None].unbind(0)
-    coefficients = grid.to(image.dtype) * scale + offset
+    coefficients = (grid.to(image.dtype) * scale + offset).expand(image.shape[0], -1, -1, -1, -1)
     points = _points(guide, align_corners)
     found = F.grid_sample(coefficients, points, "bilinear", "border", align_corners)
     rows = found.squeeze(2).unflatten(1, (3, 4))  # (B, 3, 4, h, w)
