@@ -42,7 +42,9 @@ def _case(
         inputs["scales"] *= np.float32([[0.01], [1]])
     if guided:
         inputs["guide"] = rng.uniform(-0.2, 1.2, (batch, *pixels)).astype(np.float32)
-    kind = f"{'align' if align else 'edges'}-{'i8' if int8 else 'f32'}-{'guide' if guided else 'luma'}"
+    kind = (
+        f"{'align' if align else 'edges'}-{'i8' if int8 else 'f32'}-{'guide' if guided else 'luma'}"
+    )
     name = f"{'x'.join(map(str, (batch, *cells, *pixels)))}-{kind}"
     return Case(name, inputs, {"align_corners": align})
 

@@ -85,7 +85,8 @@ struct Block {
       const float positive = p > 0.0f ? p : 0.0f;
       const float inside = positive < depth.last ? positive : depth.last;
       const int32_t first = static_cast<int32_t>(inside);
-      const float z = (p == p ? inside : p) - static_cast<float>(first), x = shares[i];
+      const float z = (guide[i] == guide[i] ? inside : guide[i]) - static_cast<float>(first),
+                  x = shares[i];
       offsets[i] = columns[i] + first * depth.layer;
       weights[0][i] = (1.0f - z) * (1.0f - x);
       weights[1][i] = (1.0f - z) * x;

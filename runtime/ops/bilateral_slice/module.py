@@ -49,8 +49,7 @@ class BilateralGrid(nn.Module):
 def total_variation(grid: Tensor) -> Tensor:
     """Return the mean squared steps of a grid (B, 12, Lz, H, W), summed over its three axes.
 
-    As a penalty it keeps cells that few pixels visit near their neighbours (Wang et al. 2024,
-    section 4.2).
+    As a penalty it keeps cells that few pixels visit near their neighbours (Wang et al. 2024).
     """
     steps = (grid.diff(dim=axis) for axis in (2, 3, 4) if grid.shape[axis] > 1)
     return sum((step.square().mean() for step in steps), grid.new_zeros(()))
