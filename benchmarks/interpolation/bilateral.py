@@ -40,7 +40,7 @@ def _engine(coefficients: Array, image: Array, places: Array, threads: int) -> R
     height, width = image.shape[2:]
     given = {"grid": coefficients, "image": image, "places": places}
     constants = {
-        "luma": (2 * np.float32(_LUMA)).reshape(1, 3, 1, 1),
+        "luma": np.array(_LUMA, np.float32).reshape(1, 3, 1, 1) * 2,
         "one": np.ones(1, np.float32),
         "axes": np.array([1]),
         "to_z": np.array([height, width, 1]),
@@ -96,7 +96,7 @@ def _photo(size: tuple[int, int]) -> tuple[Array, Array]:
 
 def _runs(size: tuple[int, int], threads: int) -> Mapping[str, Run]:
     grid, image = _photo(size)
-    places, scales = _places(image), np.float32([[1] * 12, [0] * 12])
+    places, scales = _places(image), np.array([[1] * 12, [0] * 12], np.float32)
     g, i, p = map(torch.from_numpy, (grid, image, places))
     steps = np.abs(grid).max((0, 2, 3, 4)) / 127
     small = np.rint(grid / steps[:, None, None, None]).astype(np.int8)

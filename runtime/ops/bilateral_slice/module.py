@@ -35,7 +35,7 @@ class BilateralGrid(nn.Module):
 
     @torch.no_grad()
     def quantize_(self) -> None:
-        """Store the grid as int8, with a scale and an offset for each coefficient: for inference."""
+        """Store the grid as int8, for inference; each coefficient has a scale and an offset."""
         low, high = self.grid.amin((0, 2, 3, 4)), self.grid.amax((0, 2, 3, 4))
         step, middle = (high - low) / (2 * _STEPS), (high + low) / 2
         step = step.where(step > 0, torch.ones_like(step))

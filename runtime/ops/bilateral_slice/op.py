@@ -41,12 +41,13 @@ def bilateral_slice(
     """Slice a bilateral grid at every pixel and apply what is found there (Gharbi et al. 2017).
 
     grid: (B, 12, Lz, H, W) or, for all images, (1, 12, Lz, H, W), float32 or int8: the rows of the
-    matrix [A | b], one after another. image: (B, 3, h, w). scales: (2, 12), coefficient c is scales[0, c] * grid + scales[1, c].
-    guide: (B, h, w), where 0 and 1 are the ends of the grid's z axis; absent: the image's BT.601
-    luma. y: (B, 3, h, w), A rgb + b of each pixel, where A and b are interpolated linearly along
-    x, y and z. align_corners: 0 and 1 are the centers of the outermost cells (Wang et al. 2024,
-    "Bilateral guided radiance field processing") rather than the grid's edges (HDRNet).
-    Beyond the outermost centers the grid goes on as it ends. A NaN guide gives NaN.
+    matrix [A | b], one after another. image: (B, 3, h, w). scales: (2, 12), coefficient c is
+    scales[0, c] * grid + scales[1, c]. guide: (B, h, w), where 0 and 1 are the ends of the grid's
+    z axis; absent: the image's BT.601 luma. y: (B, 3, h, w), A rgb + b of each pixel, where A and
+    b are interpolated linearly along x, y and z. align_corners: 0 and 1 are the centers of the
+    outermost cells (Wang et al. 2024, "Bilateral guided radiance field processing") rather than
+    the grid's edges (HDRNet). Beyond the outermost centers the grid goes on as it ends. A NaN
+    guide gives NaN.
 
     The kernel keeps no coefficients of pixels, which are four times as large as the image; this
     reference does. Its error is below 5e-7 of the largest value.
@@ -58,5 +59,5 @@ def bilateral_slice(
     points = _points(guide, align_corners)
     found = F.grid_sample(coefficients, points, "bilinear", "border", align_corners)
     rows = found.squeeze(2).unflatten(1, (3, 4))  # (B, 3, 4, h, w)
-    y = (rows[:, :, :3] * image[:, None]).sum(2) + rows[:, :, 3]
+    y: Tensor = (rows[:, :, :3] * image[:, None]).sum(2) + rows[:, :, 3]
     return y.masked_fill(guide.isnan()[:, None], float("nan"))
