@@ -12,6 +12,7 @@ enum Extrapolate { kClamp, kLinear, kZero, kPeriodic };
 
 constexpr int kMaxCount = 6;                     // coefficients an interval: degree 5
 constexpr int64_t kMaxTable = int64_t{1} << 30;  // so that offsets are int32
+constexpr int32_t kMaxUniform = 1 << 24;         // positions are floats
 constexpr int64_t kBlockWork = 64;               // about, in multiplications
 
 Status check_attributes(const Value *a) {
@@ -73,11 +74,14 @@ Status check_size(const char *name, const Tensor &table) {
 }
 
 Status check_uniform(const Spline &s) {
-  if (!(s.step > 0) || !(s.end - s.start <= kLargest))
+  if (s.intervals > kMaxUniform)
+    return fail(SMALTI_INVALID, "coefficients: %d intervals; without knots pass at most 2^24",
+                static_cast<int>(s.intervals));
+  if (!(s.step[0] > 0) || !(s.end[0] - s.start[0] <= kLargest))
     return fail(SMALTI_INVALID,
                 "step: %g from start %g; without knots pass a step above 0, and an "
                 "end that float32 has",
-                static_cast<double>(s.step), static_cast<double>(s.start));
+                static_cast<double>(s.step[0]), static_cast<double>(s.start[0]));
   return Status();
 }
 
@@ -123,9 +127,9 @@ void evaluate(const Call &call, const Spline &s) {
             [&](int64_t begin, int64_t end) {
               const int64_t last = end * kLanes < points ? end * kLanes : points;
               if (s.knots == nullptr) {
-                s.range<kCount, true>(x, begin * kLanes, last, y);
+                Spline::range<kCount, true>(s, x, begin * kLanes, last, y);
               } else {
-                s.range<kCount, false>(x, begin * kLanes, last, y);
+                Spline::range<kCount, false>(s, x, begin * kLanes, last, y);
               }
             });
 }
@@ -135,31 +139,33 @@ Status check_values(const Spline &s, const Tensor &knots) {
   return check_order(s.knots, knots.dims[0], knots.dims[1]);
 }
 
-Spline spline_of(const Call &call) {
+void describe(const Call &call, Spline &s) {
   const Tensor &x = call.inputs[kX], &c = call.inputs[kCoefficients], &k = call.inputs[kKnots];
   const Value *a = call.attributes;
   const int64_t beyond = a[kExtrapolate].i, derivative = a[kDerivative].i;
-  Spline s = {};
   s.table = static_cast<const float *>(c.data);
   s.knots = static_cast<const float *>(k.data);
   s.intervals = static_cast<int32_t>(c.dims[1]);
   s.table_rows = c.dims[0] > 1 ? s.intervals : 0;
   s.knot_rows = s.knots != nullptr && k.dims[0] > 1 ? s.intervals + 1 : 0;
   s.channels = s.table_rows + s.knot_rows > 0 ? x.dims[x.rank - 1] : 1;
-  s.start = a[kStart].f;
-  s.step = a[kStep].f;
-  s.end = s.start + static_cast<float>(s.intervals) * s.step;
+  const float step = a[kStep].f, start = s.knots != nullptr ? s.knots[0] : a[kStart].f;
+  const float end = start + static_cast<float>(s.intervals) * step;
+  broadcast(start, s.start);
+  broadcast(s.knots != nullptr ? s.knots[s.intervals] : end, s.end);
+  broadcast(step, s.step);
+  broadcast(static_cast<float>(s.intervals - 1), s.last);
   s.periodic = beyond == kPeriodic;
   s.extended = beyond == kLinear && derivative == 0;
   s.zeroed = beyond == kZero || (beyond != kPeriodic && derivative > beyond);  // of lines: 2nd
-  return s;
 }
 
 Status run(const Call &call) {
   const Tensor &c = call.inputs[kCoefficients];
   SMALTI_TRY(check_size("coefficients", c));
   if (call.inputs[kKnots].data != nullptr) SMALTI_TRY(check_size("knots", call.inputs[kKnots]));
-  Spline s = spline_of(call);
+  Spline s = {};
+  describe(call, s);
   SMALTI_TRY(check_values(s, call.inputs[kKnots]));
   int64_t count = c.dims[2];
   const int64_t times = call.attributes[kDerivative].i;

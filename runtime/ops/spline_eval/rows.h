@@ -1,5 +1,5 @@
-// Rows of a small table for eight points at once. Reading whole rows and transposing them takes a
-// third of the time that gathering each column takes.
+// Rows of a small table for eight points at once. Reading whole rows and transposing them takes
+// less time than gathering every column.
 #pragma once
 
 #include "core/op.h"
@@ -7,45 +7,62 @@
 
 namespace smalti::SMALTI_LEVEL {
 
-typedef float Quad __attribute__((vector_size(16)));
-typedef double Pairs __attribute__((vector_size(32)));  // of floats
+// As shufflevector of both halves alike.
+template <int kA, int kB, int kC, int kD>
+SMALTI_INLINE void shuffle(const Floats &x, const Floats &y, Floats &to) {
+#ifdef __AVX2__
+  to = __builtin_shufflevector(x, y, kA, kB, kC + 8, kD + 8, kA + 4, kB + 4, kC + 12, kD + 12);
+#else
+  HalfFloats a[2], b[2], c[2];
+  memcpy(a, &x, sizeof x);
+  memcpy(b, &y, sizeof y);
+  for (int i = 0; i < 2; ++i) c[i] = __builtin_shufflevector(a[i], b[i], kA, kB, kC + 4, kD + 4);
+  memcpy(&to, c, sizeof to);
+#endif
+}
+
+// [low, high]; on AVX2 in registers, where two narrow stores before a wide load would wait.
+SMALTI_INLINE void join(const HalfFloats &low, const HalfFloats &high, Floats &to) {
+#ifdef __AVX2__
+  to = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+#else
+  memcpy(&to, &low, sizeof low);
+  memcpy(reinterpret_cast<char *>(&to) + sizeof low, &high, sizeof high);
+#endif
+}
 
 // Four columns: one row of four floats a lane.
 SMALTI_INLINE void read_four(const float *from, const int32_t *at, Floats *columns) {
-  Floats two[4];  // lanes i and i + 4
+  Floats rows[4];  // of lanes i and i + 4
   unrolled<4>([&](int i) SMALTI_INLINE_LAMBDA {
-    Quad low, high;
+    HalfFloats low, high;
     memcpy(&low, from + at[i], sizeof low);
     memcpy(&high, from + at[i + 4], sizeof high);
-    two[i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+    join(low, high, rows[i]);
   });
-  unrolled<2>([&](int i) SMALTI_INLINE_LAMBDA {
-    Floats a, b;
-    if (i == 0) {
-      a = __builtin_shufflevector(two[0], two[1], 0, 8, 1, 9, 4, 12, 5, 13);
-      b = __builtin_shufflevector(two[2], two[3], 0, 8, 1, 9, 4, 12, 5, 13);
-    } else {
-      a = __builtin_shufflevector(two[0], two[1], 2, 10, 3, 11, 6, 14, 7, 15);
-      b = __builtin_shufflevector(two[2], two[3], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-    columns[2 * i] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
-    columns[2 * i + 1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
-  });
+  Floats a, b, c, d;  // the first two columns of lanes 0, 1 and 2, 3, then the last two
+  shuffle<0, 1, 0, 1>(rows[0], rows[1], a);
+  shuffle<0, 1, 0, 1>(rows[2], rows[3], b);
+  shuffle<2, 3, 2, 3>(rows[0], rows[1], c);
+  shuffle<2, 3, 2, 3>(rows[2], rows[3], d);
+  shuffle<0, 2, 0, 2>(a, b, columns[0]);
+  shuffle<1, 3, 1, 3>(a, b, columns[1]);
+  shuffle<0, 2, 0, 2>(c, d, columns[2]);
+  shuffle<1, 3, 1, 3>(c, d, columns[3]);
 }
 
 // Two columns.
 SMALTI_INLINE void read_two(const float *from, const int32_t *at, Floats *columns) {
-  Pairs even, odd;  // lanes 0 1 4 5 and 2 3 6 7
+  Floats a, b;  // rows of lanes 0, 1, 4, 5 and of 2, 3, 6, 7
+  double even[4], odd[4];
   unrolled<4>([&](int i) SMALTI_INLINE_LAMBDA {
-    double a, b;
-    memcpy(&a, from + at[i + (i & 2)], sizeof a);
-    memcpy(&b, from + at[i + (i & 2) + 2], sizeof b);
-    even[i] = a;
-    odd[i] = b;
+    memcpy(&even[i], from + at[i + (i & 2)], sizeof(double));
+    memcpy(&odd[i], from + at[i + (i & 2) + 2], sizeof(double));
   });
-  const Floats a = reinterpret_cast<Floats>(even), b = reinterpret_cast<Floats>(odd);
-  columns[0] = __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14);
-  columns[1] = __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+  memcpy(&a, even, sizeof a);
+  memcpy(&b, odd, sizeof b);
+  shuffle<0, 2, 0, 2>(a, b, columns[0]);
+  shuffle<1, 3, 1, 3>(a, b, columns[1]);
 }
 
 // columns[i][lane] = table[row[lane]][i], of a table of kCount columns; every row has to be inside.

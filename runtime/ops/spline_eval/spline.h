@@ -2,6 +2,7 @@
 // of coefficients, Horner's rule. Reading the rows takes most of the time.
 #pragma once
 
+#include "core/elementary.h"
 #include "ops/spline_eval/rows.h"
 
 namespace smalti::SMALTI_LEVEL {
@@ -15,32 +16,45 @@ struct Place {
   Floats inside;            // the point between these
   Floats t;                 // from the interval's left knot
   Ints row, lost;
+
+  SMALTI_INLINE void beyond(Ints &to) const {
+    Ints above;
+    is_above(low, moved, to);
+    is_above(moved, high, above);
+    to |= above;
+  }
 };
+
+// Into [low, high]; NaN becomes low.
+SMALTI_INLINE void bound(const Floats &low, const Floats &high, Floats &x) {
+  Ints inside;
+  is_above(x, low, inside);
+  select(inside, x, low, x);
+  is_above(high, x, inside);
+  select(inside, x, high, x);
+}
 
 struct Spline {
   const float *table, *knots;                // no knots: start + j step
   int64_t channels;                          // 1 if all share
   int32_t intervals, table_rows, knot_rows;  // rows of a channel; 0 if all share
-  float start, step, end;
+  Floats start, end, step, last;             // outer knots if all share; the last interval
   bool periodic, extended, zeroed;
 
   SMALTI_INLINE void ends(const Ints &channel, Floats &low, Floats &high) const {
-    if (knots == nullptr || knot_rows == 0) {
-      broadcast(knots == nullptr ? start : knots[0], low);
-      broadcast(knots == nullptr ? end : knots[intervals], high);
-    } else {
-      const Ints first = channel * knot_rows;
-      gather(knots, first, low);
-      gather(knots + intervals, first, high);
-    }
+    low = start;
+    high = end;
+    if (knot_rows == 0) return;
+    const Ints first = channel * knot_rows;
+    gather(knots, first, low);
+    gather(knots + intervals, first, high);
   }
 
   // By whole periods; what is infinite is lost.
   static SMALTI_INLINE void wrap(Place &p) {
     const Floats period = p.high - p.low;
     Floats count = (p.moved - p.low) / period;
-    count = count > -kFarPeriods ? count : -kFarPeriods + Floats{};
-    count = count < kFarPeriods ? count : kFarPeriods + Floats{};
+    bound(-kFarPeriods + Floats{}, kFarPeriods + Floats{}, count);
     Ints whole;
     floor_of(count, whole);
     to_floats(whole, count);
@@ -49,17 +63,22 @@ struct Spline {
 
   // How many of the inner knots are not above the point. Compares with all of them, or halves.
   SMALTI_INLINE void search(const Ints &channel, const Floats &x, Ints &found) const {
+    Floats knot;
+    Ints above;
     found = Ints{};
     if (knot_rows == 0 && intervals <= kFewIntervals) {
-      for (int32_t j = 1; j < intervals; ++j) found -= knots[j] + Floats{} <= x;
+      for (int32_t j = 1; j < intervals; ++j) {
+        broadcast(knots[j], knot);
+        is_above(knot, x, above);
+        found += 1 + above;
+      }
       return;
     }
     const Ints first = channel * knot_rows;
     for (int32_t left = intervals; left > 1; left -= left / 2) {
-      const Ints next = found + left / 2;
-      Floats knot;
-      gather(knots, first + next, knot);
-      found = knot <= x ? next : found;
+      gather(knots, first + found + left / 2, knot);
+      is_above(knot, x, above);
+      found += ~above & (left / 2);
     }
   }
 
@@ -68,14 +87,15 @@ struct Spline {
     p.moved = x;
     ends(channel, p.low, p.high);
     if (periodic) wrap(p);
-    p.lost = p.moved != p.moved;
-    p.inside = p.moved > p.low ? p.moved : p.low;  // NaN too
-    p.inside = p.inside < p.high ? p.inside : p.high;
+    is_nan(p.moved, p.lost);
+    p.inside = p.moved;
+    bound(p.low, p.high, p.inside);
     Ints interval;
     if constexpr (kUniform) {
-      const Floats position = (p.inside - p.low) / step, most = Floats{} + float(intervals);
-      interval = __builtin_convertvector(position < most ? position : most, Ints);
-      interval = interval < intervals - 1 ? interval : intervals - 1 + Ints{};
+      const Floats position = (p.inside - p.low) / step;
+      Floats whole = position;  // up to the last interval, which is closed
+      bound(Floats{}, last, whole);
+      interval = __builtin_convertvector(whole, Ints);
       to_floats(interval, p.t);
       p.t = (position - p.t) * step;
     } else {
@@ -93,10 +113,11 @@ struct Spline {
       const int power = kCount - 1 - i;
       slope = slope * p.t + c[power] * static_cast<float>(power);
     });
-    Floats far = p.moved < kLargest ? p.moved : kLargest + Floats{};
-    far = far > -kLargest ? far : -kLargest + Floats{};
-    const Ints beyond = (p.moved < p.low) | (p.moved > p.high);
-    y += beyond ? (far - p.inside) * slope : Floats{};
+    Floats far = p.moved;
+    bound(-kLargest + Floats{}, kLargest + Floats{}, far);
+    Ints beyond;
+    p.beyond(beyond);
+    select(beyond, y + (far - p.inside) * slope, y, y);
   }
 
   template <int kCount, bool kUniform>
@@ -109,28 +130,33 @@ struct Spline {
     Floats y = c[kCount - 1];
     unrolled<kCount - 1>([&](int i) SMALTI_INLINE_LAMBDA { y = y * p.t + c[kCount - 2 - i]; });
     if (extended) extend<kCount>(c, p, y);
-    if (zeroed) y = (p.moved < p.low) | (p.moved > p.high) ? Floats{} : y;
-    y = p.lost ? __builtin_nanf("") + Floats{} : y;
+    if (zeroed) {
+      Ints beyond;
+      p.beyond(beyond);
+      select(beyond, Floats{}, y, y);
+    }
+    select(p.lost, p.moved, y, y);  // NaN
     store(y, to);
   }
 
-  // Points [first, last) of x.
+  // Points [first, last) of x. Of a copy of the spline, which no store to y can change.
   template <int kCount, bool kUniform>
-  void range(const float *x, int64_t first, int64_t last, float *y) const {
+  static void range(const Spline &given, const float *x, int64_t first, int64_t last, float *y) {
+    const Spline s = given;
     Ints channel{};
-    for (int i = 0; i < kLanes && channels > 1; ++i)
-      channel[i] = static_cast<int32_t>((first + i) % channels);
-    const int32_t all = static_cast<int32_t>(channels), turn = kLanes % all;
+    for (int i = 0; i < kLanes && s.channels > 1; ++i)
+      channel[i] = static_cast<int32_t>((first + i) % s.channels);
+    const int32_t all = static_cast<int32_t>(s.channels), turn = kLanes % all - all;
     for (; first + kLanes <= last; first += kLanes) {
-      eight<kCount, kUniform>(x + first, channel, y + first);
+      s.eight<kCount, kUniform>(x + first, channel, y + first);
       channel += turn;
-      channel -= channel >= all ? all + Ints{} : Ints{};
+      channel += (channel >> 31) & all;
     }
     if (first == last) return;
     const size_t bytes = static_cast<size_t>(last - first) * sizeof(float);
     float rest[kLanes] = {}, found[kLanes];
     memcpy(rest, x + first, bytes);
-    eight<kCount, kUniform>(rest, channel, found);
+    s.eight<kCount, kUniform>(rest, channel, found);
     memcpy(y + first, found, bytes);
   }
 };
