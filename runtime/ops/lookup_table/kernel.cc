@@ -90,8 +90,10 @@ Status run(const Call &call) {
   memcpy(entries, given + kEntries / 2, kEntries / 2);
   memcpy(entries + kEntries / 2, given, kEntries / 2);
   const Table table(entries);
-  in_ranges(call.parallel, elements(*call.output), 1,
-            [&](int64_t begin, int64_t end) { look_up(x + begin, end - begin, table, y + begin); });
+  in_ranges(call.parallel, elements(*call.output), 1, [&](int64_t begin, int64_t end) {
+    begin += table.look_up(x + begin, end - begin, y + begin);
+    for (; begin < end; ++begin) y[begin] = entries[x[begin]];
+  });
   return Status();
 }
 
