@@ -1,10 +1,7 @@
-// A layer of a Kolmogorov-Arnold network. An input touches degree + 1 of its coefficients' rows, so
-// that is all that is read: no table of basis values. Eight inputs of some rows of x are located at
-// once; then the rows of coefficients that these inputs share stay in the cache for all of them.
-#include "core/elementary.h"
-#include "core/half.h"
+// A layer of a Kolmogorov-Arnold network: splines and SiLU on every edge, summed over the inputs.
 #include "core/packed.h"
 #include "core/ranges.h"
+#include "ops/spline_linear/layer.h"
 
 namespace smalti::SMALTI_LEVEL {
 namespace {
@@ -12,11 +9,7 @@ namespace {
 enum Input { kX, kCoefficients, kBase };
 enum Attributes { kDegree, kLow, kHigh };
 
-constexpr int kMaxDegree = 3;
-constexpr int kTerms = kMaxDegree + 2;               // an input's products: splines', then silu's
-constexpr int kRows = 32;                            // of x, located at once: 6 KB
-constexpr int kVectors = 8;                          // of outputs, summed at once
-constexpr int64_t kManyBlocks = 8;                   // of rows: enough for threads to share
+constexpr int64_t kFewTasks = 4;                     // that threads can still share
 constexpr int64_t kMaxIntervals = int64_t{1} << 20;  // float32 has to tell them apart
 
 Status check_attributes(const Value *a) {
@@ -69,179 +62,124 @@ Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
   return Status();
 }
 
-inline void load(const uint16_t *from, Floats &to) {
-#ifdef __F16C__
-  __m128i halves;
-  memcpy(&halves, from, sizeof halves);
-  to = reinterpret_cast<Floats>(_mm256_cvtph_ps(halves));
-#else
-  for (int i = 0; i < kLanes; ++i) to[i] = half_to_float(from[i]);
-#endif
-}
-
-using SMALTI_LEVEL::load;
-
-inline float to_float(float value) { return value; }
-inline float to_float(uint16_t half) { return half_to_float(half); }
-
-// The B-spline of knots 0, 1, ..., degree + 1 at s, in the reference's order of operations.
-SMALTI_INLINE void cardinal(const Floats &s, int64_t degree, Floats &to) {
-  const float middle = 0.5f * static_cast<float>(degree + 1);
-  const Floats zero = {}, from_middle = s - middle;
-  Floats t, tail;
-  select(from_middle < 0.0f, -from_middle, from_middle, t);
-  tail = middle - t;
-  select(tail < 0.0f, zero, tail, tail);  // NaN stays
-  if (degree == 0) {
-    select((s >= 0.0f) & (s < 1.0f), zero + 1.0f, 0.0f * tail, to);
-  } else if (degree == 1) {
-    to = tail;
-  } else if (degree == 2) {
-    select(t < 0.5f, 0.75f - t * t, 0.5f * tail * tail, to);
-  } else {
-    select(t < 1.0f, 2.0f / 3.0f - t * t + 0.5f * t * t * t, tail * tail * tail / 6.0f, to);
-  }
-}
-
-// Eight inputs of up to kRows rows of x: which rows of coefficients they take, with which weights.
-struct Located {
-  int32_t cells[kRows][kLanes];
-  float weights[kRows][kTerms][kLanes];
-};
-
-template <class Coefficient>
+template <class T>
 struct Layer {
-  const float *x;                   // (rows, inputs)
-  const Coefficient *coefficients;  // (inputs, intervals + degree, outputs)
-  const float *base;                // (inputs, outputs), or null
-  float *y;                         // (rows, outputs)
-  int64_t inputs, outputs, degree, intervals;
-  float low, scale;
+  const float *x;  // (rows, inputs)
+  float *y;        // (rows, outputs)
+  Panel<T> values;
+  int64_t rows, inputs, outputs, degree;
+  Intervals on;
 
-  void locate(const float *from, int64_t count, int32_t *cells, float (*weights)[kLanes]) const {
-    Floats x = {}, u, cell, weight;
-    memcpy(&x, from, count * sizeof *from);
-    u = (x - low) * scale;
-    select(u > 0.0f, u, Floats{}, cell);  // NaN becomes the first
-    Floats last;
-    broadcast(static_cast<float>(intervals - 1), last);
-    select(cell < last, cell, last, cell);
-    Ints first;
-    floor_of(cell, first);
-    store(first, cells);
-    to_floats(first, cell);
-    for (int64_t r = 0; r <= degree; ++r) {
-      cardinal(u - cell + static_cast<float>(degree - r), degree, weight);
-      store(weight, weights[r]);
-    }
-    if (base != nullptr) {
-      exponential(-x, weight);
-      store(x / (1.0f + weight), weights[degree + 1]);
-    }
+  int64_t splines() const { return on.count + degree; }
+
+  // Whether some rows of x come back to the same values often enough to copy these.
+  bool packs(int64_t rows_here) const { return rows_here * (degree + 1) >= 2 * splines(); }
+
+  int64_t packed_bytes() const {
+    return packs(kRows) ? kShared * (splines() + 1) * kMostVectors * sizeof(Floats) : 0;
   }
 
-  // Calls body(weight, row of values for `output` and on) for what n inputs add, always in the
-  // same order, so that blocks of any size give the same bits.
-  template <class Body>
-  SMALTI_INLINE void for_terms(const Located &at, int64_t row, int64_t input, int64_t n,
-                               int64_t output, Body &&body) const {
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t cell = (input + i) * (intervals + degree) + at.cells[row][i];
-      const Coefficient *from = coefficients + cell * outputs + output;
-      for (int64_t r = 0; r <= degree; ++r, from += outputs) body(at.weights[row][r][i], from);
-      if (base != nullptr)
-        body(at.weights[row][degree + 1][i], base + (input + i) * outputs + output);
-    }
+  void locate(int64_t row, int64_t count, int64_t input, int64_t lanes, Located &at) const {
+    const float *from = x + row * inputs + input;
+    const bool base = values.base != nullptr;
+    if (degree == 0) at.fill<0>(on, base, from, inputs, count, lanes);
+    if (degree == 1) at.fill<1>(on, base, from, inputs, count, lanes);
+    if (degree == 2) at.fill<2>(on, base, from, inputs, count, lanes);
+    if (degree == 3) at.fill<3>(on, base, from, inputs, count, lanes);
   }
 
-  // Adds n inputs to blocks of kCount vectors of outputs, then to smaller ones; returns the first
-  // output that is left.
+  // Blocks of kCount vectors of the outputs from `output` to `last`, then smaller ones.
   template <int kCount>
-  int64_t add_vectors(const Located &at, int64_t rows, int64_t input, int64_t n, int64_t output,
-                      int64_t last, float *to) const {
+  void add(const Panel<T> &panel, const Located &at, const Share &s, int64_t output, int64_t last,
+           float *to, float *space) const {
     for (; output + kCount * kLanes <= last; output += kCount * kLanes) {
-      for (int64_t row = 0; row < rows; ++row) {
-        float *sums_to = to + row * outputs + output;
-        Floats sums[kCount];
-        unrolled<kCount>([&](int v) { SMALTI_LEVEL::load(sums_to + v * kLanes, sums[v]); });
-        for_terms(at, row, input, n, output, [&](float weight, const auto *from) {
-          unrolled<kCount>([&](int v) {
-            Floats values;
-            load(from + v * kLanes, values);
-            sums[v] += weight * values;
-          });
-        });
-        unrolled<kCount>([&](int v) { store(sums[v], sums_to + v * kLanes); });
+      const Panel<T> here = panel.moved(0, output);
+      if (packs(s.rows)) {
+        const Panel<float> copy = here.template packed<kCount>(s.inputs, splines(), space);
+        copy.template add<kCount>(at, s, to + output);
+      } else {
+        here.template add<kCount>(at, s, to + output);
       }
     }
-    if constexpr (kCount > 1) return add_vectors<kCount / 2>(at, rows, input, n, output, last, to);
-    return output;
-  }
-
-  void add_rest(const Located &at, int64_t rows, int64_t input, int64_t n, int64_t output,
-                int64_t last, float *to) const {
-    for (int64_t row = 0; row < rows; ++row) {
-      float *sums = to + row * outputs + output;
-      for_terms(at, row, input, n, output, [&](float weight, const auto *from) {
-        for (int64_t o = 0; o < last - output; ++o) sums[o] += weight * to_float(from[o]);
-      });
+    if constexpr (kCount > 1) {
+      add<kCount / 2>(panel, at, s, output, last, to, space);
+    } else if (output < last) {
+      panel.moved(0, output).add_rest(at, s, last - output, to + output);
     }
   }
 
-  // Outputs [output, last) of up to kRows rows.
-  void run(int64_t row, int64_t rows, int64_t output, int64_t last) const {
+  // Outputs [output, last) of `count` rows, at most kRows. space: packed_bytes() of scratch.
+  void run(int64_t row, int64_t count, int64_t output, int64_t last, float *space) const {
     Located at;
     float *to = y + row * outputs;
-    for (int64_t i = 0; i < rows; ++i)
+    for (int64_t i = 0; i < count; ++i)
       memset(to + i * outputs + output, 0, (last - output) * sizeof *to);
     for (int64_t input = 0; input < inputs; input += kLanes) {
-      const int64_t n = inputs - input < kLanes ? inputs - input : kLanes;
-      for (int64_t i = 0; i < rows; ++i)
-        locate(x + (row + i) * inputs + input, n, at.cells[i], at.weights[i]);
-      const int64_t rest = add_vectors<kVectors>(at, rows, input, n, output, last, to);
-      if (rest < last) add_rest(at, rows, input, n, rest, last, to);
+      const int64_t lanes = inputs - input < kLanes ? inputs - input : kLanes;
+      locate(row, count, input, lanes, at);
+      for (int64_t lane = 0; lane < lanes; lane += kShared) {
+        const int64_t shared = lanes - lane < kShared ? lanes - lane : kShared;
+        add<kMostVectors>(values.moved(input + lane, 0), at, {count, lane, shared, degree, outputs},
+                          output, last, to, space);
+      }
     }
   }
 };
 
-template <class Coefficient>
-void run_layer(const Call &call) {
-  const Tensor &x = call.inputs[kX], &c = call.inputs[kCoefficients];
+// Few rows: tasks share the outputs, too, though each of them locates the inputs anew.
+template <class T>
+int64_t width_of_task(const Layer<T> &layer, int64_t blocks) {
+  const int64_t work = layer.rows * layer.inputs * (layer.degree + 2) * layer.outputs;
+  const int64_t tasks = work / kTaskWork < kFewTasks ? work / kTaskWork + 1 : kFewTasks;
+  const int64_t parts = (tasks + blocks - 1) / blocks;
+  return round_up((layer.outputs + parts - 1) / parts, kMostVectors * kLanes);
+}
+
+template <class T>
+Status run_layer(const Layer<T> &layer, const Parallel &parallel) {
+  const int64_t blocks = (layer.rows + kRows - 1) / kRows, outputs = layer.outputs;
+  const int64_t width = width_of_task(layer, blocks), parts = (outputs + width - 1) / width;
+  const int64_t rows_each = layer.rows < kRows ? layer.rows : kRows, bytes = layer.packed_bytes();
+  bool exhausted = false;
+  in_ranges(parallel, blocks * parts, rows_each * layer.inputs * (layer.degree + 2) * width,
+            [&](int64_t begin, int64_t end) {
+              float *space = static_cast<float *>(scratch(Slot::kTask, bytes));
+              const bool enough = space != nullptr || bytes == 0;
+              if (!enough) __atomic_store_n(&exhausted, true, __ATOMIC_RELAXED);
+              for (int64_t i = begin; i < end && enough; ++i) {
+                const int64_t row = i / parts * kRows, output = i % parts * width;
+                layer.run(row, layer.rows - row < kRows ? layer.rows - row : kRows, output,
+                          outputs - output < width ? outputs : output + width, space);
+              }
+            });
+  return exhausted ? no_memory(bytes) : Status();
+}
+
+template <class T>
+Status run_with(const Call &call) {
+  const Tensor &c = call.inputs[kCoefficients];
   const Value *a = call.attributes;
-  const int64_t degree = a[kDegree].i, intervals = c.dims[1] - degree, outputs = c.dims[2];
-  const Layer<Coefficient> layer = {static_cast<const float *>(x.data),
-                                    static_cast<const Coefficient *>(c.data),
-                                    static_cast<const float *>(call.inputs[kBase].data),
-                                    static_cast<float *>(call.output->data),
-                                    c.dims[0],
-                                    outputs,
-                                    degree,
-                                    intervals,
-                                    a[kLow].f,
-                                    static_cast<float>(intervals) / (a[kHigh].f - a[kLow].f)};
-  const int64_t rows = elements(*call.output) / outputs;
-  const int64_t blocks = (rows + kRows - 1) / kRows;
-  // Few rows: threads share the outputs, and each locates the inputs anew.
-  const int64_t width = blocks < kManyBlocks ? kVectors * kLanes : outputs;
-  const int64_t parts = (outputs + width - 1) / width;
-  const int64_t work = (rows < kRows ? rows : kRows) * layer.inputs * (degree + 2) * width;
-  in_ranges(call.parallel, blocks * parts, work, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t row = i / parts * kRows, output = i % parts * width;
-      layer.run(row, rows - row < kRows ? rows - row : kRows, output,
-                outputs - output < width ? outputs : output + width);
-    }
-  });
+  const int64_t inputs = c.dims[0], splines = c.dims[1], outputs = c.dims[2];
+  const int64_t intervals = splines - a[kDegree].i;
+  const float scale = static_cast<float>(intervals) / (a[kHigh].f - a[kLow].f);
+  const Panel<T> values = {static_cast<const T *>(c.data),
+                           static_cast<const float *>(call.inputs[kBase].data), splines * outputs,
+                           outputs, outputs};
+  const Layer<T> layer = {static_cast<const float *>(call.inputs[kX].data),
+                          static_cast<float *>(call.output->data),
+                          values,
+                          elements(*call.output) / outputs,
+                          inputs,
+                          outputs,
+                          a[kDegree].i,
+                          {a[kLow].f, scale, intervals}};
+  return run_layer(layer, call.parallel);
 }
 
 Status run(const Call &call) {
   if (elements(*call.output) == 0) return Status();
-  if (call.inputs[kCoefficients].type == SMALTI_F16) {
-    run_layer<uint16_t>(call);
-  } else {
-    run_layer<float>(call);
-  }
-  return Status();
+  const bool half = call.inputs[kCoefficients].type == SMALTI_F16;
+  return half ? run_with<uint16_t>(call) : run_with<float>(call);
 }
 
 }  // namespace
