@@ -1,6 +1,8 @@
 """GridEncode: features of points, read from grids of several resolutions."""
 
-from math import sin
+from collections.abc import Sequence
+from itertools import accumulate
+from math import prod, sin
 from typing import Any
 
 import torch
@@ -117,3 +119,13 @@ def _decoded(rows: Tensor, codebook: Tensor | None) -> Tensor:
     if codebook is None:
         return rows
     return codebook.index_select(0, rows.flatten().to(torch.int64))
+
+
+def level_table(sizes: Sequence[Sequence[int]], log2_rows: int) -> Tensor:
+    """The `levels` of grids with these vertices along their axes, of at most 2^log2_rows rows each.
+
+    Larger ones are hashed.
+    """
+    rows = [min(prod(size), 1 << log2_rows) for size in sizes]
+    first = accumulate(rows, initial=0)
+    return torch.tensor([[*size, *place] for size, *place in zip(sizes, first, rows, strict=False)])
