@@ -98,18 +98,36 @@ inline Status check_table(const Call &call) {
   return Status();
 }
 
-// from: the vertices along every axis, the first row, the rows.
-inline Status read_level(const int64_t *from, int axes, bool align, const Tensor &table,
-                         Level *level) {
-  const int64_t first = from[axes], rows = from[axes + 1];
+inline bool is_power_of_two(uint32_t value) { return (value & (value - 1)) == 0; }
+
+// Steps are rows so far.
+inline void scale_steps(int axes, Level *level) {
+  level->masked = is_power_of_two(level->rows) && is_power_of_two(level->stride);
+  level->mask = (level->rows - 1) * level->stride;
+  for (int axis = 0; axis < axes; ++axis) {
+    if (!level->dense) level->step[axis] = kPrimes[axis];
+    if (level->dense || level->masked) level->step[axis] *= level->stride;
+  }
+}
+
+inline Status check_rows(int64_t first, int64_t rows, const Tensor &table) {
   if (first < 0 || rows < 1 || first > table.dims[0] || rows > table.dims[0] - first)
     return fail(SMALTI_INVALID, "levels: %lld rows from row %lld; the table has %lld", number(rows),
                 number(first), number(table.dims[0]));
   if (rows > kMostElements / table.dims[1])
     return fail(SMALTI_INVALID, "levels: %lld rows in a level; pass at most 2^31 elements",
                 number(rows));
+  return Status();
+}
+
+// from: the vertices along every axis, the first row, the rows.
+inline Status read_level(const int64_t *from, int axes, bool align, const Tensor &table,
+                         Level *level) {
+  const int64_t rows = from[axes + 1];
+  SMALTI_TRY(check_rows(from[axes], rows, table));
+  level->first_row = from[axes];
   level->rows = static_cast<uint32_t>(rows);
-  level->first_row = first;
+  level->stride = static_cast<uint32_t>(table.dims[1]);
   int64_t vertices = 1;  // those of no more axes once there are too many
   for (int axis = 0; axis < axes; ++axis) {
     if (from[axis] < 2 || from[axis] > kMostResolution)
@@ -121,7 +139,7 @@ inline Status read_level(const int64_t *from, int axes, bool align, const Tensor
     if (vertices <= rows) vertices *= from[axis];
   }
   level->dense = vertices <= rows;
-  for (int axis = 0; axis < axes && !level->dense; ++axis) level->step[axis] = kPrimes[axis];
+  scale_steps(axes, level);
   return Status();
 }
 

@@ -52,7 +52,6 @@ struct Encoding {
   template <int kAxes, bool kDense>
   void locate(const Level &level, int64_t first, int64_t groups, Taps &taps) const {
     const Locator<kAxes, kDense> locator = {level, option(kAlignCorners) != 0 ? 0.0f : 0.5f,
-                                            static_cast<uint32_t>(stride),
                                             option(kInterpolation) == kSmoothstep};
     switch (option(kInterpolation)) {
       case kNearest:
@@ -89,7 +88,7 @@ struct Encoding {
     for (int64_t column = 0, width; column < stride; column += width) {
       const int64_t left = stride - column;
       width = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
-      sum_columns(static_cast<int>(width), Narrow<Element>{from + column}, taps, target);
+      sum_columns(width, from + column, taps, target);
       target.y += width;
     }
   }
@@ -97,7 +96,7 @@ struct Encoding {
   void sum_entries(const uint8_t *from, const Taps &taps, Target target) const {
     const int64_t p = call.inputs[kCodebook].dims[1];
     for (int64_t column = 0; column < stride; ++column, target.y += p)
-      sum_columns(static_cast<int>(p), Coded{from + column, codebook}, taps, target);
+      sum_columns(p, Codes{from + column, codebook}, taps, target);
   }
 
   void sum(const Level &level, const Taps &taps, const Target &target) const {

@@ -22,9 +22,10 @@ struct Points {
 struct Level {
   int32_t last_cell[kMostAxes];  // along every axis
   float span[kMostAxes];         // cells of [0, 1]
-  uint32_t step[kMostAxes];      // rows to the next vertex; of a hash what coordinates are times
-  uint32_t rows;
-  bool dense;
+  uint32_t step[kMostAxes];      // elements to the next vertex, or the primes of a hash
+  uint32_t rows, stride;         // elements of a row
+  uint32_t mask;  // where rows and stride are powers of two: then primes are times stride
+  bool dense, masked;
   int64_t first_row;
 };
 
@@ -63,8 +64,7 @@ constexpr int vertices_of(int64_t interpolation, int axes) {
 template <int kAxes, bool kDense>
 struct Locator {
   const Level &level;
-  float shift;      // of positions, in cells
-  uint32_t stride;  // elements of a row
+  float shift;  // of positions, in cells
   bool smooth;
 
   static void join(const Words &a, const Words &b, Words &to) { to = kDense ? a + b : a ^ b; }
@@ -76,7 +76,7 @@ struct Locator {
       load(points.x + axis * points.count + at, p);
       p = p * level.span[axis] + shift;
       select(p == p, p, Floats{}, known);
-      floor_of(known, c);
+      c = __builtin_convertvector(known, Ints);  // positions are not negative
       const Ints beyond = c > level.last_cell[axis];
       c = (beyond & level.last_cell[axis]) | (~beyond & c);
       to_floats(c, start);
@@ -86,9 +86,7 @@ struct Locator {
   }
 
   SMALTI_INLINE void put(Words &row, const Floats &weight, Taps &taps, int64_t group, int k) const {
-    if (!kDense)
-      row = (level.rows & (level.rows - 1)) == 0 ? row & (level.rows - 1) : row % level.rows;
-    row *= stride;
+    if (!kDense) row = level.masked ? row & level.mask : row % level.rows * level.stride;
     memcpy(taps.offsets[group][k], &row, sizeof row);
     store(weight, taps.weights[group][k]);
   }
@@ -132,9 +130,9 @@ struct Locator {
   static SMALTI_INLINE void put_larger_first(Floats *t, Words *up, int i) {
     const Ints swap = t[i] < t[i + 1];
     const Words moved = (up[i] ^ up[i + 1]) & reinterpret_cast<Words>(swap);
-    const Floats first = t[i];
-    select(swap, t[i + 1], first, t[i]);
-    select(swap, first, t[i + 1], t[i + 1]);
+    const Floats first = t[i], second = t[i + 1];
+    t[i] = first < second ? second : first;
+    t[i + 1] = first < second ? first : second;
     up[i] ^= moved;
     up[i + 1] ^= moved;
   }

@@ -1,4 +1,5 @@
-// Rows of a table, as floats, whatever they are stored as, and sums of them.
+// Rows of a table, as floats, whatever they are stored as, and weighted sums of them. A vector is
+// kWidth columns of 8 / kWidth points: 1, 2, 4 or 8 columns.
 #pragma once
 
 #include "core/half.h"
@@ -6,85 +7,114 @@
 
 namespace smalti::SMALTI_LEVEL {
 
-// kWidth neighbours in a row. GCC 12 drops a vector size that depends on a template's parameter.
-template <int kWidth>
-struct Wide;
+typedef float Quad __attribute__((vector_size(16)));
+typedef double Pairs __attribute__((vector_size(32)));  // of floats
+typedef int8_t Bytes __attribute__((vector_size(8)));
+typedef uint16_t BytePairs __attribute__((vector_size(8)));
+typedef uint32_t ByteQuads __attribute__((vector_size(8)));
+typedef uint16_t Halves __attribute__((vector_size(16)));
+typedef uint32_t HalfPairs __attribute__((vector_size(16)));
+typedef uint64_t HalfQuads __attribute__((vector_size(16)));
 
-template <>
-struct Wide<1> {
-  typedef float F32;
-};
+template <class Unit>
+SMALTI_INLINE Unit unit(const void *from) {
+  Unit found;
+  memcpy(&found, from, sizeof found);
+  return found;
+}
 
-#define SMALTI_WIDE(width)                                          \
-  template <>                                                       \
-  struct Wide<width> {                                              \
-    typedef float F32 __attribute__((vector_size(4 * (width))));    \
-    typedef uint32_t U32 __attribute__((vector_size(4 * (width)))); \
-    typedef uint16_t U16 __attribute__((vector_size(2 * (width)))); \
-    typedef int8_t I8 __attribute__((vector_size(width)));          \
-  };
-SMALTI_WIDE(2)
-SMALTI_WIDE(4)
-SMALTI_WIDE(8)
-#undef SMALTI_WIDE
+SMALTI_INLINE void join(const Quad &low, const Quad &high, Floats &to) {
+  to = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+}
 
 template <int kWidth>
-SMALTI_INLINE void widen(const int8_t *from, typename Wide<kWidth>::F32 &to) {
+SMALTI_INLINE void read_rows(const float *from, const uint32_t *at, Floats &to) {
   if constexpr (kWidth == 1) {
-    to = static_cast<float>(*from);
+    Ints offsets;
+    memcpy(&offsets, at, sizeof offsets);
+    gather(from, offsets, to);
+  } else if constexpr (kWidth == 2) {
+    const Pairs pairs = {unit<double>(from + at[0]), unit<double>(from + at[1]),
+                         unit<double>(from + at[2]), unit<double>(from + at[3])};
+    to = reinterpret_cast<Floats>(pairs);
+  } else if constexpr (kWidth == 4) {
+    join(unit<Quad>(from + at[0]), unit<Quad>(from + at[1]), to);
   } else {
-    typename Wide<kWidth>::I8 bytes;
-    memcpy(&bytes, from, sizeof bytes);
-    to = __builtin_convertvector(bytes, typename Wide<kWidth>::F32);
+    load(from + at[0], to);
   }
+}
+
+template <int kWidth>
+SMALTI_INLINE void read_rows(const int8_t *from, const uint32_t *at, Floats &to) {
+  Bytes bytes;
+  if constexpr (kWidth == 1) {
+    for (int i = 0; i < kLanes; ++i) bytes[i] = from[at[i]];
+  } else if constexpr (kWidth == 2) {
+    bytes = reinterpret_cast<Bytes>(
+        BytePairs{unit<uint16_t>(from + at[0]), unit<uint16_t>(from + at[1]),
+                  unit<uint16_t>(from + at[2]), unit<uint16_t>(from + at[3])});
+  } else if constexpr (kWidth == 4) {
+    bytes = reinterpret_cast<Bytes>(
+        ByteQuads{unit<uint32_t>(from + at[0]), unit<uint32_t>(from + at[1])});
+  } else {
+    bytes = unit<Bytes>(from + at[0]);
+  }
+  to = __builtin_convertvector(bytes, Floats);
 }
 
 // As half_to_float.
-template <int kWidth>
-SMALTI_INLINE void widen(const uint16_t *from, typename Wide<kWidth>::F32 &to) {
-  if constexpr (kWidth == 1) {
-    to = half_to_float(*from);
-  } else {
-    using F32 = typename Wide<kWidth>::F32;
-    using U32 = typename Wide<kWidth>::U32;
-    typename Wide<kWidth>::U16 halves;
-    memcpy(&halves, from, sizeof halves);
-    const U32 wide = __builtin_convertvector(halves, U32), magnitude = wide & 0x7FFF;
-    const F32 finite = reinterpret_cast<F32>(magnitude << 13) * 0x1p112f;
-    const U32 special = reinterpret_cast<U32>(magnitude >= 0x7C00) & 0x7F800000;
-    const U32 sign = (wide & 0x8000) << 16;
-    to = reinterpret_cast<F32>(reinterpret_cast<U32>(finite) | special | sign);
-  }
+SMALTI_INLINE void widen(const Halves &halves, Floats &to) {
+  const Words wide = __builtin_convertvector(halves, Words), magnitude = wide & 0x7FFF;
+  const Floats finite = reinterpret_cast<Floats>(magnitude << 13) * 0x1p112f;
+  const Words special = reinterpret_cast<Words>(magnitude >= 0x7C00) & 0x7F800000;
+  to = reinterpret_cast<Floats>(reinterpret_cast<Words>(finite) | special | (wide & 0x8000) << 16);
 }
 
-// Elements that turn into floats one by one: int8 and half precision.
-template <class Element>
-struct Narrow {
-  const Element *from;
-  template <int kWidth>
-  SMALTI_INLINE void read(uint32_t offset, typename Wide<kWidth>::F32 &to) const {
-    widen<kWidth>(from + offset, to);
+template <int kWidth>
+SMALTI_INLINE void read_rows(const uint16_t *from, const uint32_t *at, Floats &to) {
+  Halves halves;
+  if constexpr (kWidth == 1) {
+    for (int i = 0; i < kLanes; ++i) halves[i] = from[at[i]];
+  } else if constexpr (kWidth == 2) {
+    halves = reinterpret_cast<Halves>(
+        HalfPairs{unit<uint32_t>(from + at[0]), unit<uint32_t>(from + at[1]),
+                  unit<uint32_t>(from + at[2]), unit<uint32_t>(from + at[3])});
+  } else if constexpr (kWidth == 4) {
+    halves = reinterpret_cast<Halves>(
+        HalfQuads{unit<uint64_t>(from + at[0]), unit<uint64_t>(from + at[1])});
+  } else {
+    halves = unit<Halves>(from + at[0]);
   }
-};
-
-template <>
-struct Narrow<float> {
-  const float *from;
-  template <int kWidth>
-  SMALTI_INLINE void read(uint32_t offset, typename Wide<kWidth>::F32 &to) const {
-    memcpy(&to, from + offset, sizeof to);
-  }
-};
+  widen(halves, to);
+}
 
 // Codes of entries of a codebook (256, kWidth).
-struct Coded {
+struct Codes {
   const uint8_t *from;
   const float *codebook;
-  template <int kWidth>
-  SMALTI_INLINE void read(uint32_t offset, typename Wide<kWidth>::F32 &to) const {
-    memcpy(&to, codebook + kWidth * from[offset], sizeof to);
-  }
 };
+
+template <int kWidth>
+SMALTI_INLINE void read_rows(const Codes &codes, const uint32_t *at, Floats &to) {
+  uint32_t entries[kLanes / kWidth];
+  for (int i = 0; i < kLanes / kWidth; ++i) entries[i] = kWidth * codes.from[at[i]];
+  read_rows<kWidth>(codes.codebook, entries, to);
+}
+
+// Each weight beside the columns of its point.
+template <int kWidth>
+SMALTI_INLINE void spread(const float *weights, Floats &to) {
+  if constexpr (kWidth == 1) {
+    load(weights, to);
+  } else if constexpr (kWidth == 2) {
+    const Quad four = unit<Quad>(weights);
+    to = __builtin_shufflevector(four, four, 0, 0, 1, 1, 2, 2, 3, 3);
+  } else if constexpr (kWidth == 4) {
+    join(Quad{} + weights[0], Quad{} + weights[1], to);
+  } else {
+    broadcast(weights[0], to);
+  }
+}
 
 // What a block of points makes of kWidth columns of a level.
 struct Target {
@@ -96,24 +126,27 @@ struct Target {
 
 template <int kWidth, class Rows>
 void sum_rows(const Rows &rows, const Taps &taps, const Target &target) {
-  using F32 = typename Wide<kWidth>::F32;
-  float *to = target.y;
-  for (int64_t i = 0; i < target.count; ++i, to += target.stride) {
-    const auto &offsets = taps.offsets[i / kLanes];
-    const auto &weights = taps.weights[i / kLanes];
-    const int64_t lane = i % kLanes;
-    F32 sum{}, row;
+  constexpr int kPoints = kLanes / kWidth;
+  for (int64_t i = 0; i < target.count; i += kPoints) {
+    Floats sum{}, row, weight;
     for (int k = 0; k < target.vertices; ++k) {
-      rows.template read<kWidth>(offsets[k][lane], row);
-      sum += row * weights[k][lane];
+      read_rows<kWidth>(rows, taps.offsets[i / kLanes][k] + i % kLanes, row);
+      spread<kWidth>(taps.weights[i / kLanes][k] + i % kLanes, weight);
+      sum += row * weight;
     }
     sum *= target.scale;
-    memcpy(to, &sum, sizeof sum);
+    float found[kLanes];
+    store(sum, found);
+    const int64_t left = target.count - i;
+    unrolled<kPoints>([&](int point) SMALTI_INLINE_LAMBDA {
+      if (point < left)
+        memcpy(target.y + (i + point) * target.stride, found + point * kWidth, 4 * kWidth);
+    });
   }
 }
 
 template <class Rows>
-void sum_columns(int width, const Rows &rows, const Taps &taps, const Target &target) {
+void sum_columns(int64_t width, const Rows &rows, const Taps &taps, const Target &target) {
   switch (width) {
     case 8:
       return sum_rows<8>(rows, taps, target);
