@@ -124,10 +124,11 @@ struct Target {
   int vertices;
 };
 
+// By value: what is behind a reference might change with every store.
 template <int kWidth, class Rows>
-void sum_rows(const Rows &rows, const Taps &taps, const Target &target) {
+void sum_rows(Rows rows, const Taps &taps, Target target) {
   constexpr int kPoints = kLanes / kWidth;
-  for (int64_t i = 0; i < target.count; i += kPoints) {
+  for (int64_t i = 0; i < target.count; i += kPoints, target.y += kPoints * target.stride) {
     Floats sum{}, row, weight;
     for (int k = 0; k < target.vertices; ++k) {
       read_rows<kWidth>(rows, taps.offsets[i / kLanes][k] + i % kLanes, row);
@@ -137,10 +138,9 @@ void sum_rows(const Rows &rows, const Taps &taps, const Target &target) {
     sum *= target.scale;
     float found[kLanes];
     store(sum, found);
-    const int64_t left = target.count - i;
     unrolled<kPoints>([&](int point) SMALTI_INLINE_LAMBDA {
-      if (point < left)
-        memcpy(target.y + (i + point) * target.stride, found + point * kWidth, 4 * kWidth);
+      if (i + point < target.count)
+        memcpy(target.y + point * target.stride, found + point * kWidth, 4 * kWidth);
     });
   }
 }
