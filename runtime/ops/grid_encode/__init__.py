@@ -1,0 +1,1 @@
+"""Features of points from grids of several resolutions."""
