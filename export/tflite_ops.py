@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from smalti.runtime.errors import SmaltiError
 from smalti.runtime.ops.grid_sample.op import grid_sample
 from smalti.runtime.ops.irfft.op import irfft
-from smalti.runtime.ops.resize_cubic.op import resize_cubic
+from smalti.runtime.ops.resize.op import CUBIC, resize
 
 _MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
 _PADDING = {"zeros": 0, "border": 1, "reflection": 2}
@@ -94,7 +94,7 @@ def _interpolate(
             raise ConversionError(
                 f"interpolate: bicubic to {exact} pixels; give size, or recompute_scale_factor=True"
             )
-    return resize_cubic.call(input, sizes, bool(align_corners))
+    return resize.call(input, sizes, CUBIC, bool(align_corners), False)
 
 
 def _pair(factor: Any) -> Sequence[float]:
