@@ -69,7 +69,7 @@ def _grid_sample(
     align_corners: bool | None = None,
 ) -> Tensor:
     aligned = bool(align_corners)
-    return grid_sample.call(input, grid, _MODES[mode], _PADDING[padding_mode], aligned)
+    return grid_sample.call(input, grid, _MODES[mode], _PADDING[padding_mode], aligned, False)
 
 
 def _interpolate(

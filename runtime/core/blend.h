@@ -29,6 +29,8 @@ SMALTI_INLINE void blend(const float *const *rows, const float *weights, int64_t
     store(sum, to + i);
   };
   int64_t i = 0;
+  for (; i + 4 * kLanes <= count; i += 4 * kLanes)
+    unrolled<4>([&](int k) SMALTI_INLINE_LAMBDA { eight(i + k * kLanes); });
   for (; i + kLanes <= count; i += kLanes) eight(i);
   if (i < count) eight(count - kLanes);  // again some of what is there: the same numbers
 }

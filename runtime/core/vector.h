@@ -45,8 +45,8 @@ inline void gather(const float *from, const Ints &at, Floats &to) {
 // to[i] = from[at[i]]; every index has to be in [0, kLanes).
 inline void permute(const Floats &from, const Ints &at, Floats &to) {
 #ifdef __AVX2__
-  to = reinterpret_cast<Floats>(_mm256_permutevar8x32_ps(reinterpret_cast<__m256>(from),
-                                                         reinterpret_cast<__m256i>(at)));
+  to = reinterpret_cast<Floats>(
+      _mm256_permutevar8x32_ps(reinterpret_cast<__m256>(from), reinterpret_cast<__m256i>(at)));
 #else
   float all[kLanes];
   store(from, all);
@@ -61,7 +61,7 @@ inline bool any(const Ints &holds) {
   return (parts[0] | parts[1] | parts[2] | parts[3]) != 0;
 }
 
-// pairs: eight pairs in a row; evens and odds: their first and second numbers.
+// low and high: eight pairs in a row; evens and odds: their first and second numbers.
 inline void split_pairs(const Floats &low, const Floats &high, Floats &evens, Floats &odds) {
   evens = __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
   odds = __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15);

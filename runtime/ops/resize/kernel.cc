@@ -1,9 +1,8 @@
 // Images at another size, one output row at a time: two or four input rows are blended into one,
 // and then so many of its pixels into each output pixel.
-#include "ops/resize/columns.h"
-
 #include "core/packed.h"
 #include "core/ranges.h"
+#include "ops/resize/columns.h"
 
 namespace smalti::SMALTI_LEVEL {
 namespace {
