@@ -5,29 +5,15 @@
 
 namespace smalti::SMALTI_LEVEL {
 
-constexpr int kPoints = 128;  // located at once: at most 16 KB of taps
-
-// Up to kPoints points. offsets: pixels into the image (-1: a zero).
+// Eight points. offsets: pixels into the image (-1: a zero).
 template <int kTaps>
-struct Block {
-  int64_t count;
-  int32_t offsets[kTaps][kPoints];
-  float weights[kTaps][kPoints];
+struct Located {
+  int32_t offsets[kTaps][kLanes];
+  float weights[kTaps][kLanes];
 
-  // coordinates (points, kAxes), x first; axes from the slowest, x last.
+  // coordinates (8, kAxes), x first; axes from the slowest, x last.
   template <int kMode, int kAxes>
-  void locate(const Axis *axes, const float *coordinates) {
-    for (int64_t first = 0; first < count; first += kLanes) {
-      const int64_t left = count - first;
-      const float *from = coordinates + first * kAxes;
-      float last[kLanes * kAxes] = {};
-      if (left < kLanes) memcpy(last, from, left * kAxes * sizeof *from);
-      locate_eight<kMode, kAxes>(axes, left < kLanes ? last : from, first);
-    }
-  }
-
-  template <int kMode, int kAxes>
-  SMALTI_INLINE void locate_eight(const Axis *axes, const float *coordinates, int64_t first) {
+  SMALTI_INLINE void locate(const Axis *axes, const float *coordinates) {
     Ints at[kTaps];
     Floats shares[kTaps], coordinate[kAxes];
     split<kAxes>(coordinates, coordinate);
@@ -36,12 +22,12 @@ struct Block {
     if constexpr (kAxes == 3)
       meet<kMode, taps_of(kMode) * taps_of(kMode)>(axes[2], coordinate[0], at, shares);
     unrolled<kTaps>([&](int tap) SMALTI_INLINE_LAMBDA {
-      store(at[tap], offsets[tap] + first);
-      store(shares[tap], weights[tap] + first);
+      store(at[tap], offsets[tap]);
+      store(shares[tap], weights[tap]);
     });
   }
 
-  // Of eight points (8, kAxes) the coordinates along every axis, x first.
+  // The coordinates of eight points along every axis, x first.
   template <int kAxes>
   SMALTI_INLINE static void split(const float *points, Floats *coordinates) {
     if constexpr (kAxes == 2) {
@@ -72,6 +58,33 @@ struct Block {
         shares[before * kHere + j] = share * here[j];
       });
     });
+  }
+};
+
+// Points in a row.
+template <int kTaps>
+struct Block {
+  static constexpr int64_t kPoints = 4096 / kTaps;  // at most: 32 KB of taps
+  int64_t count;
+  Located<kTaps> eights[kPoints / kLanes];
+
+  // coordinates (count, kAxes). What fills up the last eight are points in the middle.
+  template <int kMode, int kAxes>
+  void locate(const Axis *axes, const float *coordinates) {
+    const int64_t whole = count / kLanes, rest = count % kLanes;
+    for (int64_t i = 0; i < whole; ++i)
+      eights[i].template locate<kMode, kAxes>(axes, coordinates + i * kLanes * kAxes);
+    if (rest == 0) return;
+    float last[kLanes * kAxes] = {};
+    memcpy(last, coordinates + whole * kLanes * kAxes, rest * kAxes * sizeof *last);
+    eights[whole].template locate<kMode, kAxes>(axes, last);
+  }
+
+  int64_t offset(int tap, int64_t point) const {
+    return eights[point / kLanes].offsets[tap][point % kLanes];
+  }
+  float weight(int tap, int64_t point) const {
+    return eights[point / kLanes].weights[tap][point % kLanes];
   }
 };
 

@@ -74,6 +74,9 @@ Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
   return Status();
 }
 
+template <int kMode, int kAxes>
+constexpr int taps = taps_of(kMode) * taps_of(kMode) * (kAxes == 2 ? 1 : taps_of(kMode));
+
 // A call, read from its tensors.
 struct Sampling {
   Axis axes[3];
@@ -106,7 +109,7 @@ struct Sampling {
   // Points [first, first + count) of image n.
   template <int kMode, int kAxes>
   void sample(int64_t n, int64_t first, int64_t count) const {
-    constexpr int kTaps = kAxes == 2 ? taps_of(kMode) * taps_of(kMode) : kMode == kLinear ? 8 : 1;
+    constexpr int kTaps = taps<kMode, kAxes>;
     Block<kTaps> block;
     block.count = count;
     block.template locate<kMode, kAxes>(axes, grid + (n * points + first) * kAxes);
@@ -121,14 +124,14 @@ struct Sampling {
 
   template <int kMode, int kAxes>
   Status run(const Parallel &parallel) const {
-    const int64_t blocks = (points + kPoints - 1) / kPoints;
-    in_ranges(parallel, images * blocks, kPoints * kAxes * taps_of(kMode) * channels,
-              [&](int64_t i, int64_t end) {
-                for (; i < end; ++i) {
-                  const int64_t first = i % blocks * kPoints, left = points - first;
-                  sample<kMode, kAxes>(i / blocks, first, left < kPoints ? left : kPoints);
-                }
-              });
+    const int64_t size = last && channels > 1 ? kTogether : Block<taps<kMode, kAxes>>::kPoints;
+    const int64_t blocks = (points + size - 1) / size, work = taps<kMode, kAxes> * channels;
+    in_ranges(parallel, images * blocks, size * work, [&](int64_t i, int64_t end) {
+      for (; i < end; ++i) {
+        const int64_t first = i % blocks * size, left = points - first;
+        sample<kMode, kAxes>(i / blocks, first, left < size ? left : size);
+      }
+    });
     return Status();
   }
 };

@@ -22,61 +22,52 @@ SMALTI_INLINE void gather_pairs(const float *from, const int32_t *at, Floats &le
 template <int kTaps>
 struct Planes {
   const Block<kTaps> &block;
-  bool inside[kPoints / kLanes];  // of each eight points: whether no pixel of theirs is a zero
+  bool inside[Block<kTaps>::kPoints / kLanes];  // of eight points: whether no pixel is a zero
 
   explicit Planes(const Block<kTaps> &located) : block(located) {
-    for (int64_t first = 0; first < block.count; first += kLanes) {
+    for (int64_t i = 0; i * kLanes < block.count; ++i) {
       Ints all = {}, offsets;
       for (int tap = 0; tap < kTaps; ++tap) {
-        load(block.offsets[tap] + first, offsets);
+        load(block.eights[i].offsets[tap], offsets);
         all |= offsets;
       }
-      inside[first / kLanes] = !any(all < 0);
+      inside[i] = !any(all < 0);
     }
   }
 
-  SMALTI_INLINE void add(int tap, int64_t first, const Floats &pixels, Floats &sum) const {
-    Floats weights;
-    load(block.weights[tap] + first, weights);
-    sum += weights * pixels;
-  }
-
-  SMALTI_INLINE void gathered(const float *plane, int64_t first, Floats &sum) const {
+  SMALTI_INLINE static void gathered(const float *plane, const Located<kTaps> &at, Floats &sum) {
     unrolled<kTaps>([&](int tap) SMALTI_INLINE_LAMBDA {
       Ints offsets;
-      Floats pixels;
-      load(block.offsets[tap] + first, offsets);
+      Floats pixels, weights;
+      load(at.offsets[tap], offsets);
+      load(at.weights[tap], weights);
       const Ints there = offsets >= 0;
       gather(plane, offsets & there, pixels);
-      add(tap, first, reinterpret_cast<Floats>(reinterpret_cast<Ints>(pixels) & there), sum);
+      sum += weights * reinterpret_cast<Floats>(reinterpret_cast<Ints>(pixels) & there);
     });
   }
 
   // Two neighbours in a row at a time, of linear sampling inside the image.
-  SMALTI_INLINE void paired(const float *plane, int64_t first, Floats &sum) const {
+  SMALTI_INLINE static void paired(const float *plane, const Located<kTaps> &at, Floats &sum) {
     unrolled<kTaps / 2>([&](int pair) SMALTI_INLINE_LAMBDA {
-      Floats left, right;
-      gather_pairs(plane, block.offsets[2 * pair] + first, left, right);
-      add(2 * pair, first, left, sum);
-      add(2 * pair + 1, first, right, sum);
+      Floats left, right, weights;
+      gather_pairs(plane, at.offsets[2 * pair], left, right);
+      load(at.weights[2 * pair], weights);
+      sum += weights * left;
+      load(at.weights[2 * pair + 1], weights);
+      sum += weights * right;
     });
   }
 
   void sample(const float *plane, float *to) const {
-    for (int64_t first = 0; first < block.count; first += kLanes) {
+    for (int64_t i = 0, left = block.count; left > 0; ++i, left -= kLanes, to += kLanes) {
       Floats sum = {};
-      if ((kTaps == 4 || kTaps == 8) && inside[first / kLanes]) {
-        paired(plane, first, sum);
+      if ((kTaps == 4 || kTaps == 8) && inside[i]) {
+        paired(plane, block.eights[i], sum);
       } else {
-        gathered(plane, first, sum);
+        gathered(plane, block.eights[i], sum);
       }
-      if (first + kLanes <= block.count) {
-        store(sum, to + first);
-      } else {
-        float last[kLanes];
-        store(sum, last);
-        memcpy(to + first, last, (block.count - first) * sizeof *to);
-      }
+      memcpy(to, &sum, left < kLanes ? left * sizeof *to : sizeof sum);
     }
   }
 };
