@@ -10,6 +10,7 @@ template <int kTaps>
 struct Located {
   int32_t offsets[kTaps][kLanes];
   float weights[kTaps][kLanes];
+  bool inside;  // no tap of any point is a zero
 
   // coordinates (8, kAxes), x first; axes from the slowest, x last.
   template <int kMode, int kAxes>
@@ -21,10 +22,13 @@ struct Located {
     meet<kMode, taps_of(kMode)>(axes[1], coordinate[kAxes - 2], at, shares);
     if constexpr (kAxes == 3)
       meet<kMode, taps_of(kMode) * taps_of(kMode)>(axes[2], coordinate[0], at, shares);
+    Ints all = {};
     unrolled<kTaps>([&](int tap) SMALTI_INLINE_LAMBDA {
+      all |= at[tap];
       store(at[tap], offsets[tap]);
       store(shares[tap], weights[tap]);
     });
+    inside = !any(all < 0);
   }
 
   // The coordinates of eight points along every axis, x first.
@@ -78,13 +82,6 @@ struct Block {
     float last[kLanes * kAxes] = {};
     memcpy(last, coordinates + whole * kLanes * kAxes, rest * kAxes * sizeof *last);
     eights[whole].template locate<kMode, kAxes>(axes, last);
-  }
-
-  int64_t offset(int tap, int64_t point) const {
-    return eights[point / kLanes].offsets[tap][point % kLanes];
-  }
-  float weight(int tap, int64_t point) const {
-    return eights[point / kLanes].weights[tap][point % kLanes];
   }
 };
 

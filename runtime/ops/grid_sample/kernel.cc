@@ -117,9 +117,8 @@ struct Sampling {
     float *to = y + n * points * channels;
     if (last && channels > 1)
       return sample_pixels<kTaps>(block, image, pixels, channels, to + first * channels);
-    const Planes<kTaps> planes(block);
     for (int64_t c = 0; c < channels; ++c)
-      planes.sample(image + c * pixels, to + c * points + first);
+      Planes<kTaps>::sample(block, image + c * pixels, to + c * points + first);
   }
 
   template <int kMode, int kAxes>

@@ -21,20 +21,6 @@ SMALTI_INLINE void gather_pairs(const float *from, const int32_t *at, Floats &le
 // What a plane gives at the points of a block.
 template <int kTaps>
 struct Planes {
-  const Block<kTaps> &block;
-  bool inside[Block<kTaps>::kPoints / kLanes];  // of eight points: whether no pixel is a zero
-
-  explicit Planes(const Block<kTaps> &located) : block(located) {
-    for (int64_t i = 0; i * kLanes < block.count; ++i) {
-      Ints all = {}, offsets;
-      for (int tap = 0; tap < kTaps; ++tap) {
-        load(block.eights[i].offsets[tap], offsets);
-        all |= offsets;
-      }
-      inside[i] = !any(all < 0);
-    }
-  }
-
   SMALTI_INLINE static void gathered(const float *plane, const Located<kTaps> &at, Floats &sum) {
     unrolled<kTaps>([&](int tap) SMALTI_INLINE_LAMBDA {
       Ints offsets;
@@ -59,10 +45,10 @@ struct Planes {
     });
   }
 
-  void sample(const float *plane, float *to) const {
+  static void sample(const Block<kTaps> &block, const float *plane, float *to) {
     for (int64_t i = 0, left = block.count; left > 0; ++i, left -= kLanes, to += kLanes) {
       Floats sum = {};
-      if ((kTaps == 4 || kTaps == 8) && inside[i]) {
+      if ((kTaps == 4 || kTaps == 8) && block.eights[i].inside) {
         paired(plane, block.eights[i], sum);
       } else {
         gathered(plane, block.eights[i], sum);
