@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from smalti.export.files import written_whole
+from smalti.export.functions import ConversionError
 from smalti.export.manifest import argument_names, describe
 from smalti.export.quiet import quiet
-from smalti.export.tflite_ops import ConversionError
 from smalti.export.verify import (
     FLOAT_TOLERANCE,
     INT8_TOLERANCE,
