@@ -8,6 +8,7 @@ from typing import Any
 import onnx
 import pytest
 import torch
+from test_cli import smalti
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -190,3 +191,30 @@ def test_a_batch_may_vary_with_our_operators(tmp_path: Path) -> None:
     x, grid = (torch.cat([t, t, t]).numpy() for t in given)
     (found,) = Session(path, threads=1).run(x, grid)
     assert found.shape == (6, 8, 12, 3)
+
+
+RECIPE = """
+import torch
+from torch import nn
+
+def model():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Upsample(scale_factor=2, mode="bicubic")).eval()
+
+def example_inputs():
+    return (torch.randn(1, 3, 6, 7),)
+"""
+
+
+def test_the_command_line_and_plans_choose_our_operators(tmp_path: Path) -> None:
+    (tmp_path / "recipe.py").write_text(RECIPE)
+    (tmp_path / "plan.toml").write_text('[layers]\n"*" = "float"\n[operators]\nResize = "smalti"\n')
+    for chosen, domain in (
+        (["--plan", tmp_path / "plan.toml"], "smalti"),
+        (["--plan", tmp_path / "plan.toml", "--native", "GridSample"], ""),
+        (["--format", "float", "--native", "Resize"], "smalti"),
+    ):
+        smalti(
+            "export", tmp_path / "recipe.py", *chosen, "--data", "none", "-o", tmp_path / "m.onnx"
+        )
+        found = {n.op_type: n.domain for n in onnx.load(tmp_path / "m.onnx").graph.node}
+        assert found["Resize"] == domain
