@@ -100,6 +100,11 @@ def _pattern_and_format(option: str) -> tuple[str, str]:
     type=click.Choice(["fold", "nofold", "none"]),
     help="What an ONNX Runtime without our library does: decode once, at every run, or refuse.",
 )
+@click.option(
+    "--native",
+    metavar="OPERATOR,...",
+    help="In an .onnx file, ours in place of the engine's: GridSample, Resize. Default: the plan's.",
+)
 @_with_settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def export(
@@ -112,6 +117,7 @@ def export(
     learned: bool,
     refine: bool,
     fallback: str | None,
+    native: str | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -125,11 +131,13 @@ def export(
     if bool(formats) == bool(plan_file):
         raise click.UsageError("give either --format or --plan")
     loaded = load_recipe(recipe)
-    spec = Plan.read(plan_file) if plan_file else dict(_pattern_and_format(f) for f in formats)
+    spec = dict(_pattern_and_format(option) for option in formats)
+    followed = Plan.read(plan_file) if plan_file else Plan.of(spec)
     chosen = _settings(loaded, "random" if plan_file or refine else "none", **settings)
     chosen = replace(chosen, refine=refine, learned=learned)
-    target = target_for(to, output, fallback)
-    done = export_recipe(loaded, Plan.of(spec), output, target, activations, chosen)
+    operators = followed.native if native is None else native.split(",")
+    target = target_for(to, output, fallback, operators)
+    done = export_recipe(loaded, followed, output, target, activations, chosen)
     report.show(report.export_table(done), done, as_json)
 
 

@@ -13,9 +13,11 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
+from smalti.export.conventions import OURS, onnx_functions
 from smalti.export.engine_nodes import ROUNDING, rounding_attributes
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
 from smalti.export.files import written_whole
+from smalti.export.functions import Functions
 from smalti.export.manifest import argument_names, describe
 from smalti.export.translate import trace
 from smalti.export.verify import (
@@ -47,6 +49,7 @@ def export_onnx(
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
     fallback: str = "fold",
+    native: Sequence[str] = (),
     external_above: int = _EXTERNAL_ABOVE,
     progress: Progress = lambda stage: None,
 ) -> list[float]:
@@ -55,6 +58,7 @@ def export_onnx(
     args: example inputs, tensors. layers: what `quantize_` returned, for the manifest.
     dynamic_shapes: as `torch.onnx.export` takes them; dimensions keep their names. fallback: what
     engines without our library do: `fold` (decode at load), `nofold` (at every run), `none`.
+    native: operators of ours in place of the engine's own, `GridSample` and `Resize`.
     Weights of more than `external_above` bytes go to `<path>.data`.
 
     Returns:
@@ -62,21 +66,25 @@ def export_onnx(
 
     Raises:
         CheckError: the file does not give what the module gives; nothing is written.
-        ValueError: an unknown fallback.
+        ConversionError: a call that means something else in the engine; names layer and mend.
+        ValueError: an unknown fallback, or an operator that cannot be chosen.
     """
     if fallback not in FALLBACKS:
         raise ValueError(f"fallback={fallback!r}; use one of {', '.join(FALLBACKS)}")
+    if unknown := sorted(set(native) - set(OURS)):
+        raise ValueError(f"native={', '.join(unknown)}; choose from {', '.join(OURS)}")
     path = Path(path)
     names = list(input_names or argument_names(module, len(args)))
     with evaluating(module), written_whole(path) as draft:
         progress("tracing")
-        model = trace(
-            module,
-            args,
-            dynamic_shapes=dynamic_shapes,
-            input_names=names,
-            output_names=list(output_names) if output_names else None,
-        ).model
+        with Functions(module, onnx_functions(native)):
+            model = trace(
+                module,
+                args,
+                dynamic_shapes=dynamic_shapes,
+                input_names=names,
+                output_names=list(output_names) if output_names else None,
+            ).model
         _clean(model)
         progress("deriving fallbacks")
         add_fallbacks(model, fallback)

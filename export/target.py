@@ -8,6 +8,7 @@ from typing import Protocol
 
 from torch import nn
 
+from smalti.export.conventions import OURS
 from smalti.export.recipe import Recipe
 from smalti.quant.apply import LayerReport
 from smalti.quant.plan import Plan, PlanError
@@ -41,9 +42,10 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Onnx:
-    """ONNX Runtime; `fallback` as in `export_onnx`."""
+    """ONNX Runtime; `fallback` and `native` as in `export_onnx`."""
 
     fallback: str = "fold"
+    native: tuple[str, ...] = ()
 
     def share(self, plan: Plan, module: nn.Module) -> tuple[Plan, EngineFormats]:
         """All formats are nodes that we write ourselves."""
@@ -60,6 +62,7 @@ class Onnx:
             layers=done.layers,
             dynamic_shapes=recipe.dynamic_shapes() if recipe.dynamic_shapes else None,
             fallback=self.fallback,
+            native=self.native,
             progress=progress,
         )
 
@@ -107,14 +110,19 @@ def _check(name: str, layer: nn.Module, form: BlockFormat) -> None:
         raise PlanError(f"{name}: LiteRT has no convolution in {form}; use a vq format or int8")
 
 
-def target_for(kind: str | None, path: str, fallback: str | None) -> Target:
+def target_for(
+    kind: str | None, path: str, fallback: str | None, native: Sequence[str] = ()
+) -> Target:
     """Return the target by its name, or by the suffix of the file to write.
 
     Raises:
-        PlanError: a fallback for a file that cannot have one.
+        PlanError: a fallback for a file that cannot have one, or operators that cannot be chosen.
     """
     if (kind or ("tflite" if path.endswith(".tflite") else "onnx")) == "onnx":
-        return Onnx(fallback or "fold")
+        for name in native:
+            if name not in OURS:
+                raise PlanError(f"operator {name!r}; ours may be {' or '.join(OURS)}")
+        return Onnx(fallback or "fold", tuple(native))
     if fallback is not None:
         raise PlanError("a .tflite file has no fallback; leave --fallback out")
     return TFLite()

@@ -13,9 +13,9 @@ import torch
 
 from smalti.export.files import written_whole
 from smalti.export.fold.knots import KnotMatrices
+from smalti.export.functions import ConversionError
 from smalti.export.manifest import argument_names, describe
 from smalti.export.quiet import quiet
-from smalti.export.tflite_ops import ConversionError
 from smalti.export.verify import (
     FLOAT_TOLERANCE,
     INT8_TOLERANCE,

@@ -35,7 +35,7 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     """
     for op in load_ops().values():
         lower(op.overload)(_lowering(op))
-    with _signless_codes(module), OurOps():
+    with _signless_codes(module), OurOps(module):
         content = litert_torch.convert(module, args).model_content()
     model = TFLiteModel.read(content)
     put_in_order(model)

@@ -7,6 +7,9 @@ smalti = "0.1.0"
 "encoder.*" = "vq-2x64-g128"
 "encoder.0" = "vq-1x16-g128"  # 73,728 bytes, drop 0.00195
 "head"      = "float"
+
+[operators]  # may be left out: "smalti" or "engine", which is the default
+GridSample = "smalti"
 """
 
 from __future__ import annotations
@@ -60,11 +63,13 @@ class Plan:
     """Patterns of layer names and their formats; the last pattern that matches decides.
 
     A format of None keeps the layer in float. A layer that no pattern matches stays in float.
-    path: the file that the plan was read from, for messages.
+    path: the file that the plan was read from, for messages. native: operators of ours in place of
+    ONNX Runtime's own.
     """
 
     patterns: tuple[tuple[str, AnyFormat | None], ...]
     path: str = field(default="", compare=False)
+    native: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, spec: Plan | str | Mapping[str, str]) -> Plan:
@@ -82,15 +87,16 @@ class Plan:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Plan:
-        """Read the [layers] of a plan file.
+        """Read the [layers] and [operators] of a plan file.
 
         Raises:
-            PlanError: no such file, no TOML, no [layers], or a line of it that names no format;
-                the message names the file, the line and the mend.
+            PlanError: no such file, no TOML, no [layers], or a line that names no format or no
+                maker of an operator; the message names the file, the line and the mend.
         """
         file = os.fspath(path)
-        layers = _layers(file).items()
-        return cls(tuple((name, _read_format(file, name, form)) for name, form in layers), file)
+        tables = _tables(file)
+        layers = ((name, _read_format(file, name, form)) for name, form in tables["layers"].items())
+        return cls(tuple(layers), file, _native(file, tables.get("operators", {})))
 
     def write(
         self,
@@ -149,19 +155,29 @@ def _name(form: AnyFormat | None) -> str:
     return FLOAT if form is None else str(form)
 
 
-def _layers(path: str) -> dict[str, Any]:
-    """Parse a plan file up to its [layers]."""
+def _tables(path: str) -> dict[str, Any]:
+    """Parse a plan file into its tables."""
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror}; name a plan file") from None
     except (ValueError, RecursionError) as error:  # of TOML or UTF-8
         raise PlanError(f"{path}: no TOML: {error}; correct that line") from None
-    for table in sorted(tables.keys() - {"plan", "layers"}):
-        raise PlanError(f"{path}: unknown {table!r}; a plan has [plan] and [layers], nothing else")
-    if not isinstance(layers := tables.get("layers"), dict):
+    for table in sorted(tables.keys() - {"plan", "layers", "operators"}):
+        raise PlanError(f"{path}: unknown {table!r}; a plan has [plan], [layers] and [operators]")
+    if not isinstance(tables.get("layers"), dict):
         raise PlanError(f'{path}: no [layers]; add it, with lines such as "*" = "vq-2x64-g128"')
-    return layers
+    return tables
+
+
+def _native(path: str, operators: Any) -> tuple[str, ...]:
+    """Names of the [operators] that are to be ours."""
+    if not isinstance(operators, dict):
+        raise PlanError(f'{path}: operators is no table; write [operators], GridSample = "smalti"')
+    for name, maker in operators.items():
+        if maker not in ("smalti", "engine"):
+            raise PlanError(f'{path}: [operators] {name} = {maker!r}: pass "smalti" or "engine"')
+    return tuple(name for name, maker in operators.items() if maker == "smalti")
 
 
 def _read_format(path: str, pattern: str, form: Any) -> AnyFormat | None:

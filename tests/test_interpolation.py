@@ -1,4 +1,4 @@
-"""GridSample, ResizeCubic and IRFFT beside the engine's own operators, and beside numpy."""
+"""GridSample, Resize and IRFFT beside the engine's own operators, and beside numpy."""
 
 from typing import Any
 
@@ -38,12 +38,23 @@ def engine(op: str, opset: int, *arrays: np.ndarray | None, **attributes: Any) -
 
 
 def sample(x: np.ndarray, grid: np.ndarray, mode: int, padding: int, align: int) -> np.ndarray:
+    """Channels first; channels last has to give the same bits."""
     attributes = {"mode": mode, "padding_mode": padding, "align_corners": align}
-    return native.run_op("GridSample", [x, grid], attributes)
+    found = native.run_op("GridSample", [x, grid], {**attributes, "channels_last": 0})
+    other = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    last = native.run_op("GridSample", [other, grid], {**attributes, "channels_last": 1})
+    assert np.array_equal(np.moveaxis(last, -1, 1), found, equal_nan=True)
+    return found
 
 
-def resize(x: np.ndarray, sizes: tuple[int, int], align: int) -> np.ndarray:
-    return native.run_op("ResizeCubic", [x], {"sizes": sizes, "align_corners": align})
+def resize(x: np.ndarray, sizes: tuple[int, int], align: int, mode: int = 2) -> np.ndarray:
+    """As `sample`."""
+    attributes = {"sizes": sizes, "mode": mode, "align_corners": align}
+    found = native.run_op("Resize", [x], {**attributes, "channels_last": 0})
+    other = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    last = native.run_op("Resize", [other], {**attributes, "channels_last": 1})
+    assert np.array_equal(np.moveaxis(last, -1, 1), found, equal_nan=True)
+    return found
 
 
 def irfft(x: np.ndarray, n: int) -> np.ndarray:
@@ -54,6 +65,8 @@ SAMPLED = [
     pytest.param(mode, shape, points, id=f"{MODES[mode]}-{'x'.join(map(str, shape))}")
     for shape, points in (
         ((2, 3, 9, 11), (20, 30)),
+        ((1, 7, 4, 3), (9, 15)),
+        ((1, 301, 3, 2), (5, 3)),
         ((1, 2, 1, 1), (8, 8)),
         ((1, 1, 1, 6), (9, 9)),
         ((2, 2, 5, 6, 7), (6, 7, 8)),
@@ -91,7 +104,9 @@ def test_ties_between_pixels_go_to_the_even_one_as_in_torch(padding: int, align:
     grid = np.stack([across, np.zeros(64)], -1).reshape(1, 1, 64, 2).astype(np.float32)
     found = sample(x, grid, 1, padding, align)
     given = torch.from_numpy(x), torch.from_numpy(grid)
-    assert np.array_equal(found, grid_sample.reference(*given, 1, padding, bool(align)).numpy())
+    assert np.array_equal(
+        found, grid_sample.reference(*given, 1, padding, bool(align), False).numpy()
+    )
     inside = (pixels >= -0.5) & (pixels < 7.5)
     nearest = np.rint(pixels[inside]).astype(int).clip(0, 7)
     if not align:  # aligned corners round in float32, to one side of the tie
@@ -106,21 +121,24 @@ RESIZED = (
     ((1, 1, 1, 1), (3, 4)),
     ((1, 1, 6, 5), (1, 1)),
     ((1, 1, 33, 41), (64, 96)),
+    ((1, 7, 6, 5), (11, 23)),
+    ((1, 37, 9, 5), (4, 12)),
 )
 
 
 @ALIGN
+@pytest.mark.parametrize("mode", [0, 2], ids=["linear", "cubic"])
 @pytest.mark.parametrize(("shape", "sizes"), RESIZED)
 def test_resizes_as_the_engine_does(
-    shape: tuple[int, ...], sizes: tuple[int, int], align: int
+    shape: tuple[int, ...], sizes: tuple[int, int], mode: int, align: int
 ) -> None:
     x = normal(np.random.default_rng(1), *shape)
     target = np.array([*shape[:2], *sizes])
     coordinates = "align_corners" if align else "half_pixel"
-    options = {"mode": "cubic", "coordinate_transformation_mode": coordinates}
+    options = {"mode": MODES[mode], "coordinate_transformation_mode": coordinates}
     wanted = engine("Resize", 19, x, None, None, target, **options)
     # the engine's coordinates are float32: it is off by 1e-7 times the size
-    assert np.abs(resize(x, sizes, align) - wanted).max() <= 4e-7 * max(10, *shape, *sizes)
+    assert np.abs(resize(x, sizes, align, mode) - wanted).max() <= 4e-7 * max(10, *shape, *sizes)
 
 
 @pytest.mark.parametrize("n", [8, 12, 13, 96, 97, 720, 1024])

@@ -1,4 +1,4 @@
-"""GridSample, ResizeCubic and IRFFT: what has to hold whatever the sizes."""
+"""GridSample, Resize and IRFFT: what has to hold whatever the sizes."""
 
 import numpy as np
 import pytest
@@ -17,18 +17,27 @@ PADDING_AND_ALIGN = [(padding, align) for padding in range(3) for align in (0, 1
 
 def sampling(x: np.ndarray, grid: np.ndarray, mode: int, padding: int, align: int) -> Case:
     attributes = {"mode": mode, "padding_mode": padding, "align_corners": align}
-    return Case("", {"x": x, "grid": grid}, attributes)
+    return Case("", {"x": x, "grid": grid}, {**attributes, "channels_last": 0})
+
+
+def channels_last(case: Case) -> Case:
+    x = np.ascontiguousarray(np.moveaxis(case.inputs["x"], 1, -1))
+    return Case("", {**case.inputs, "x": x}, {**case.attributes, "channels_last": 1})
 
 
 def run(op: str, case: Case) -> np.ndarray:
-    """Of portable, once all the others are seen to be equal."""
+    """Of portable, once all the others are seen to be equal, and those of the other layout."""
     (_, _, first), *others = everywhere(op, case)
     assert all(np.array_equal(found, first, equal_nan=True) for _, _, found in others)
+    if "channels_last" in case.attributes:
+        for _, _, found in everywhere(op, channels_last(case)):
+            assert np.array_equal(np.moveaxis(found, -1, 1), first, equal_nan=True)
     return first
 
 
-def resize(x: np.ndarray, sizes: list[int], align: int) -> np.ndarray:
-    return run("ResizeCubic", Case("", {"x": x}, {"sizes": sizes, "align_corners": align}))
+def resize(x: np.ndarray, sizes: list[int], align: int, mode: int = 2) -> np.ndarray:
+    attributes = {"sizes": sizes, "mode": mode, "align_corners": align, "channels_last": 0}
+    return run("Resize", Case("", {"x": x}, attributes))
 
 
 def irfft(x: np.ndarray, n: int) -> np.ndarray:
@@ -96,22 +105,29 @@ def test_pixels_that_no_point_touches_are_not_read() -> None:
     assert found.ravel().tolist() == [5, 0, 0]
 
 
-@given(SIZES, SIZES, st.integers(0, 1), SEEDS)
+@given(SIZES, SIZES, SIZES, st.integers(0, 1), st.sampled_from([0, 2]), SEEDS)
 @settings(max_examples=40)
-def test_the_same_size_is_the_same_image(height: int, width: int, align: int, seed: int) -> None:
-    x = normal(np.random.default_rng(seed), 2, 1, height, width)
-    assert np.array_equal(resize(x, [height, width], align), x)
+def test_the_same_size_is_the_same_image(
+    height: int, width: int, channels: int, align: int, mode: int, seed: int
+) -> None:
+    x = normal(np.random.default_rng(seed), 2, channels, height, width)
+    assert np.array_equal(resize(x, [height, width], align, mode), x)
 
 
-@given(SIZES, SIZES, st.integers(1, 20), st.integers(1, 20), st.integers(0, 1))
+@given(
+    *(SIZES, SIZES, st.integers(1, 20), st.integers(1, 20)),
+    st.integers(0, 1),
+    st.sampled_from([0, 2]),
+)
 @settings(max_examples=60)
-def test_rows_and_columns_resize_apart(h: int, w: int, out_h: int, out_w: int, align: int) -> None:
+def test_rows_and_columns_resize_apart(
+    h: int, w: int, out_h: int, out_w: int, align: int, mode: int
+) -> None:
     x = normal(np.random.default_rng(h * 10 + w), 1, 2, h, w)
-    found = resize(x, [out_h, out_w], align)
-    assert np.allclose(
-        found, resize(resize(x, [h, out_w], align), [out_h, out_w], align), atol=4e-6
-    )
-    turned = resize(x.swapaxes(2, 3), [out_w, out_h], align).swapaxes(2, 3)
+    found = resize(x, [out_h, out_w], align, mode)
+    apart = resize(resize(x, [h, out_w], align, mode), [out_h, out_w], align, mode)
+    assert np.allclose(found, apart, atol=4e-6)
+    turned = resize(x.swapaxes(2, 3), [out_w, out_h], align, mode).swapaxes(2, 3)
     assert np.allclose(found, turned, atol=4e-6)
 
 

@@ -1,4 +1,4 @@
-"""Shapes and attributes that GridSample, ResizeCubic and IRFFT refuse, and what they say to it."""
+"""Shapes and attributes that GridSample, Resize and IRFFT refuse, and what they say to it."""
 
 from typing import Any
 
@@ -25,14 +25,19 @@ REFUSED: list[tuple[str, list[tuple[int, ...]], dict[str, Any], str]] = [
     ("GridSample", [IMAGE, (1, 6, 7, 2)], {}, "grid: a batch of 1; pass one .* 2 images"),
     ("GridSample", [(2, 3, 0, 5), GRID], {}, "x: dimension 2 is 0; pass images of at least one"),
     ("GridSample", [(2, 3, 4, 5, 0), VOLUME_GRID], {}, "x: dimension 4 is 0; pass"),
-    ("ResizeCubic", [(3, 4, 5)], {}, "x: rank 3; pass 4"),
-    ("ResizeCubic", [(2, 3, 0, 5)], {}, "x: dimension 2 is 0; pass images of 1 to"),
-    ("ResizeCubic", [IMAGE], {"sizes": []}, "sizes: .*; pass height and width, from 1"),
-    ("ResizeCubic", [IMAGE], {"sizes": [4]}, "sizes: .*; pass height and width, from 1"),
-    ("ResizeCubic", [IMAGE], {"sizes": [4, 5, 6]}, "sizes: .*; pass height and width, from 1"),
-    ("ResizeCubic", [IMAGE], {"sizes": [0, 5]}, "sizes: .*; pass height and width, from 1"),
-    ("ResizeCubic", [IMAGE], {"sizes": [4, -5]}, "sizes: .*; pass height and width, from 1"),
-    ("ResizeCubic", [IMAGE], {"sizes": [LARGE, 5]}, "sizes: .*; pass height and width, from 1"),
+    ("GridSample", [(2, 0, 4, 3), GRID], {"channels_last": 1}, "x: dimension 1 is 0; pass"),
+    ("Resize", [(3, 4, 5)], {}, "x: rank 3; pass 4 .N, C, H, W"),
+    ("Resize", [(3, 4, 5)], {"channels_last": 1}, "x: rank 3; pass 4 .N, H, W, C"),
+    ("Resize", [(2, 3, 0, 5)], {"channels_last": 1}, "x: dimension 2 is 0; pass images of 1"),
+    ("Resize", [IMAGE], {"mode": 1}, "mode: 1; pass 0 .linear. or 2 .cubic"),
+    ("Resize", [IMAGE], {"mode": 3}, "mode: 3; pass 0"),
+    ("Resize", [(2, 3, 0, 5)], {}, "x: dimension 2 is 0; pass images of 1 to"),
+    ("Resize", [IMAGE], {"sizes": []}, "sizes: .*; pass height and width, from 1"),
+    ("Resize", [IMAGE], {"sizes": [4]}, "sizes: .*; pass height and width, from 1"),
+    ("Resize", [IMAGE], {"sizes": [4, 5, 6]}, "sizes: .*; pass height and width, from 1"),
+    ("Resize", [IMAGE], {"sizes": [0, 5]}, "sizes: .*; pass height and width, from 1"),
+    ("Resize", [IMAGE], {"sizes": [4, -5]}, "sizes: .*; pass height and width, from 1"),
+    ("Resize", [IMAGE], {"sizes": [LARGE, 5]}, "sizes: .*; pass height and width, from 1"),
     ("IRFFT", [(3, 5, 2)], {"n": 0}, "n: 0; pass a length from 1"),
     ("IRFFT", [(3, 5, 2)], {"n": -8}, "n: -8; pass a length"),
     ("IRFFT", [(3, 5, 2)], {"n": LARGE}, f"n: {LARGE}; pass a length"),
@@ -44,8 +49,8 @@ REFUSED: list[tuple[str, list[tuple[int, ...]], dict[str, Any], str]] = [
     ("IRFFT", [()], {"n": 8}, "x: rank 0; pass .*bins, 2"),
 ]
 GOOD: dict[str, dict[str, Any]] = {
-    "GridSample": {"mode": 0, "padding_mode": 0, "align_corners": 0},
-    "ResizeCubic": {"sizes": [4, 5], "align_corners": 0},
+    "GridSample": {"mode": 0, "padding_mode": 0, "align_corners": 0, "channels_last": 0},
+    "Resize": {"sizes": [4, 5], "mode": 0, "align_corners": 0, "channels_last": 0},
     "IRFFT": {},
 }
 

@@ -1,10 +1,12 @@
-// One axis of an image that is sampled between its pixels: which pixels a point takes, with which
-// weights. Positions are float32, in the order of operations that ONNX and Torch have, so that
-// nearest pixels agree with theirs; they are clamped before they turn into integers.
+// Axes of an image that is sampled between its pixels, for eight points at once: which pixels a
+// point takes, with which weights. Positions are float32, in the order of operations that ONNX and
+// Torch have, so that nearest pixels agree with theirs; they are clamped before they turn into
+// integers.
 #pragma once
 
 #include "core/cubic.h"
 #include "core/op.h"
+#include "core/vector.h"
 
 namespace smalti::SMALTI_LEVEL {
 
@@ -13,27 +15,27 @@ enum Padding { kZeros, kBorder, kReflection };
 
 constexpr float kFar = 1 << 30;  // pixels; what lies beyond counts as this far
 
-// floor() is a call into libm below SSE 4.1. For |p| <= 2^30.
-inline int32_t floor_of(float p) {
-  const int32_t cut = static_cast<int32_t>(p);
-  return cut - (static_cast<float>(cut) > p);
+inline void clamp(Floats &p, float low, float high) {
+  const Floats least = Floats{} + low, most = Floats{} + high;
+  p = p < least ? least : p > most ? most : p;
 }
 
-inline float clamped(float p, float low, float high) { return p < low ? low : p > high ? high : p; }
+// Pixels of an axis that a point takes.
+constexpr int taps_of(int mode) { return mode == kNearest ? 1 : mode == kLinear ? 2 : 4; }
 
 // How one axis of the image is read.
 struct Axis {
-  int64_t mode, padding;
+  int64_t padding;
   bool align_corners;
   int32_t size;
 
-  int taps() const { return mode == kNearest ? 1 : mode == kLinear ? 2 : 4; }
-
   // From [-1, 1] to pixels, within kFar of 0.
-  float position(float coordinate) const {
+  void position(const Floats &coordinate, Floats &p) const {
     const float half = 0.5f * static_cast<float>(align_corners ? size - 1 : size);
-    const float p = (coordinate + 1.0f) * half - (align_corners ? 0.0f : 0.5f);
-    return clamped(p, -kFar, kFar);
+    p = coordinate;
+    clamp(p, -kFar, kFar);
+    p = (p + 1.0f) * half - (align_corners ? 0.0f : 0.5f);
+    clamp(p, -kFar, kFar);
   }
 
   // There and back between the outermost pixels' centers, or without align_corners their edges.
@@ -48,12 +50,16 @@ struct Axis {
   }
 
   // Linear and nearest move the point into the image.
-  float moved(float p) const {
-    if (padding == kZeros) return p;
-    return clamped(padding == kReflection ? reflected(p) : p, 0.0f, static_cast<float>(size - 1));
+  void move(Floats &p) const {
+    if (padding == kZeros) return;
+    const float last = static_cast<float>(size - 1);
+    for (int i = 0; i < kLanes && padding == kReflection; ++i)
+      if (p[i] < 0.0f || p[i] > last) p[i] = reflected(p[i]);
+    clamp(p, 0.0f, last);
   }
 
-  int32_t inside(int64_t i) const { return i >= 0 && i < size ? static_cast<int32_t>(i) : -1; }
+  // -1 for what lies beside the image.
+  void inside(Ints &pixel) const { pixel |= (pixel < 0) | (pixel >= size); }
 
   int32_t mirrored(int64_t i) const {
     const int64_t last = size - 1, period = align_corners ? 2 * last : 2 * int64_t{size};
@@ -63,31 +69,44 @@ struct Axis {
   }
 
   // Cubic moves each of the pixels.
-  int32_t padded(int64_t i) const {
-    if (padding == kZeros) return inside(i);
-    if (padding == kReflection) return mirrored(i);
-    return i < 0 ? 0 : i < size ? static_cast<int32_t>(i) : size - 1;
+  void padded(Ints &pixel) const {
+    if (padding == kZeros) return inside(pixel);
+    for (int i = 0; i < kLanes && padding == kReflection; ++i)
+      if (pixel[i] < 0 || pixel[i] >= size) pixel[i] = mirrored(pixel[i]);
+    const Ints last = Ints{} + (size - 1);
+    pixel = pixel < 0 ? Ints{} : pixel > last ? last : pixel;
   }
 
-  // taps() pixels (-1: a zero beside the image) and their weights.
-  void locate(float coordinate, int32_t *pixels, float *weights) const {
-    const float exact = position(clamped(coordinate, -kFar, kFar));
-    const bool known = exact == exact;
-    const float p = !known ? 0.0f : mode == kCubic ? exact : moved(exact);
-    const int32_t first = floor_of(p);
-    const float t = p - static_cast<float>(first);
-    if (mode == kNearest) {
-      pixels[0] = inside(first + (t > 0.5f || (t == 0.5f && first % 2 != 0)));
-      weights[0] = 1.0f;
-    } else if (mode == kLinear) {
-      for (int i = 0; i < 2; ++i) pixels[i] = inside(first + i);
+  // The taps of every point: pixels (-1: a zero beside the image) and weights.
+  template <int kMode>
+  SMALTI_INLINE void locate(const Floats &coordinate, Ints *pixels, Floats *weights) const {
+    Floats p, floor;
+    Ints first;
+    position(coordinate, p);
+    const Ints known = p == p;
+    p = known ? p : Floats{};
+    if (kMode != kCubic) move(p);
+    floor_of(p, first);
+    to_floats(first, floor);
+    const Floats t = p - floor, unknown = Floats{} + __builtin_nanf("");
+    if constexpr (kMode == kNearest) {
+      pixels[0] = first - ((t > 0.5f) | ((t == 0.5f) & ((first & 1) != 0)));
+      weights[0] = Floats{} + 1.0f;
+    } else if constexpr (kMode == kLinear) {
       weights[0] = 1.0f - t;
       weights[1] = t;
     } else {
-      for (int i = 0; i < 4; ++i) pixels[i] = padded(first + i - 1);
       cubic_weights(t, weights);
     }
-    for (int i = 0; i < taps() && !known; ++i) weights[i] = __builtin_nanf("");
+    unrolled<taps_of(kMode)>([&](int tap) SMALTI_INLINE_LAMBDA {
+      if (kMode != kNearest) pixels[tap] = first + (kMode == kCubic ? tap - 1 : tap);
+      if (kMode == kCubic) {
+        padded(pixels[tap]);
+      } else {
+        inside(pixels[tap]);
+      }
+      weights[tap] = known ? weights[tap] : unknown;
+    });
   }
 };
 

@@ -51,6 +51,31 @@ inline void gather(const float *from, const Ints &at, Floats &to) {
 #endif
 }
 
+// to[i] = from[at[i]]; every index has to be in [0, kLanes).
+inline void permute(const Floats &from, const Ints &at, Floats &to) {
+#ifdef __AVX2__
+  to = reinterpret_cast<Floats>(
+      _mm256_permutevar8x32_ps(reinterpret_cast<__m256>(from), reinterpret_cast<__m256i>(at)));
+#else
+  float all[kLanes];
+  store(from, all);
+  for (int i = 0; i < kLanes; ++i) to[i] = all[at[i]];
+#endif
+}
+
+// Whether a comparison holds in some lane.
+inline bool any(const Ints &holds) {
+  uint64_t parts[kLanes / 2];
+  memcpy(parts, &holds, sizeof parts);
+  return (parts[0] | parts[1] | parts[2] | parts[3]) != 0;
+}
+
+// low and high: eight pairs in a row; evens and odds: their first and second numbers.
+inline void split_pairs(const Floats &low, const Floats &high, Floats &evens, Floats &odds) {
+  evens = __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14);
+  odds = __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15);
+}
+
 #define SMALTI_INLINE __attribute__((always_inline)) inline
 #define SMALTI_INLINE_LAMBDA __attribute__((always_inline))
 

@@ -13,23 +13,26 @@ from smalti.export.verify import relative_error
 from smalti.runtime import Session, native
 from smalti.runtime.ops.grid_sample.op import grid_sample
 from smalti.runtime.ops.irfft.op import irfft
-from smalti.runtime.ops.resize_cubic.op import resize_cubic
+from smalti.runtime.ops.resize.op import CUBIC, LINEAR, resize
 
 
 class Warp(nn.Module):
     """Samples an image at every mode, resizes the sum, and takes its lines for spectra."""
 
     def forward(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        linear = grid_sample.call(x, grid, 0, 1, False)
-        nearest = grid_sample.call(x, grid, 1, 0, True)
-        cubic = grid_sample.call(x, grid, 2, 2, False)
-        wide = resize_cubic.call(linear + nearest + cubic, [10, 14], False)
+        linear = grid_sample.call(x, grid, 0, 1, False, False)
+        nearest = grid_sample.call(x, grid, 1, 0, True, False)
+        last = grid_sample.call(x.permute(0, 2, 3, 1), grid, 2, 2, False, True)
+        last = resize.call(last, [5, 7], LINEAR, True, True)
+        wide = resize.call(
+            linear + nearest + last.permute(0, 3, 1, 2), [10, 14], CUBIC, False, False
+        )
         return irfft.call(wide.unflatten(-1, (7, 2)), 13)
 
 
 class Volume(nn.Module):
     def forward(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        return grid_sample.call(x, grid, 0, 2, True)
+        return grid_sample.call(x, grid, 0, 2, True, False)
 
 
 def example(axes: int) -> tuple[torch.Tensor, torch.Tensor]:

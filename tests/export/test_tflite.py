@@ -11,10 +11,10 @@ from torch import nn
 
 from smalti.export import tflite, tflite_direct
 from smalti.export.compare import compare
+from smalti.export.functions import ConversionError
 from smalti.export.recipe import load_recipe
 from smalti.export.tflite import export_tflite
 from smalti.export.tflite_model import TFLiteModel, text_of
-from smalti.export.tflite_ops import ConversionError
 from smalti.export.verify import relative_error
 from smalti.quant import quantize_
 from smalti.runtime import CheckError, Session

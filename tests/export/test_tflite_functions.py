@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional
 
 from smalti.export import tflite, tflite_direct
+from smalti.export.functions import ConversionError
 from smalti.export.tflite import export_tflite
-from smalti.export.tflite_ops import ConversionError
 from smalti.runtime import Session
 
 

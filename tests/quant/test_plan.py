@@ -162,7 +162,12 @@ def test_a_line_that_matches_nothing_names_the_file(file):
         ("[" * 100_000, r"no TOML: "),
         ("", r'no \[layers\]; add it, with lines such as "\*" = "vq-2x64-g128"'),
         ('layers = "vq-2x64"\n', r"no \[layers\]; add it"),
-        ('[layer]\n"*" = "float"\n', r"unknown 'layer'; a plan has \[plan\] and \[layers\]"),
+        ('[layer]\n"*" = "float"\n', r"unknown 'layer'; a plan has \[plan\], \[layers\]"),
+        (
+            '[layers]\n[operators]\nGridSample = "ours"\n',
+            r"\[operators\] GridSample = 'ours': pass \"smalti\" or \"engine\"",
+        ),
+        ("operators = 3\n[layers]\n", r"operators is no table; write \[operators\]"),
         ('[layers]\n"head" = "vq-9x9"\n', r'\[layers\] "head" = "vq-9x9": .*smalti has vq-'),
         ('[layers]\n"head" = "int5"\n', r'\[layers\] "head" = "int5": .* or "float"'),
         ('[layers]\n"head" = 4\n', r'\[layers\] "head" = 4: a format is a text'),
@@ -181,3 +186,9 @@ def test_files_that_are_missing_or_binary_are_refused(file):
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(PlanError, match=f"{file}: no TOML: 'utf-8' codec"):
         Plan.read(file)
+
+
+def test_operators_of_ours_are_read(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text('[layers]\n[operators]\nGridSample = "smalti"\nResize = "engine"\n')
+    assert Plan.read(path).native == ("GridSample",)

@@ -1,16 +1,16 @@
 // Values of an image, or of a volume, at the points of a grid. Points are located once, a block at
 // a time: which pixels take part, and their weights. Every channel then adds up the same pixels.
 #include "core/packed.h"
-#include "core/sampling.h"
+#include "core/ranges.h"
+#include "ops/grid_sample/pixels.h"
+#include "ops/grid_sample/planes.h"
 
 namespace smalti::SMALTI_LEVEL {
 namespace {
 
 enum Input { kX, kGrid };
-enum Attributes { kMode, kPaddingMode, kAlignCorners };
+enum Attributes { kMode, kPaddingMode, kAlignCorners, kChannelsLast };
 
-constexpr int kMaxTaps = 16;                      // cubic: 4 x 4 pixels a point
-constexpr int kPoints = 128;                      // located at once: 16 KB of taps
 constexpr int64_t kMaxPixels = int64_t{1} << 30;  // so that offsets are int32
 
 Status check_attributes(const Value *a) {
@@ -33,8 +33,9 @@ Status check_rank(const char *name, int rank, int64_t mode) {
   return Status();
 }
 
-Status check_pixels(const Shape &x) {
-  for (int i = 2; i < x.rank; ++i) {
+// first: the dimension of x that is its slowest axis.
+Status check_pixels(const Shape &x, int first) {
+  for (int i = first; i < first + x.rank - 2; ++i) {
     if (x.dims[i] == 0)
       return fail(SMALTI_INVALID, "x: dimension %d is 0; pass images of at least one pixel", i);
   }
@@ -58,106 +59,109 @@ Status check_grid(const Shape &x, const Shape &grid) {
 
 Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
   const Shape &x = inputs[kX], &grid = inputs[kGrid];
+  const bool last = attributes[kChannelsLast].i != 0;
   SMALTI_TRY(check_attributes(attributes));
   SMALTI_TRY(check_rank("x", x.rank, attributes[kMode].i));
   SMALTI_TRY(check_rank("grid", grid.rank, attributes[kMode].i));
-  SMALTI_TRY(check_pixels(x));
+  SMALTI_TRY(check_pixels(x, last ? 1 : 2));
   if (grid.rank < 0) return Status();
   SMALTI_TRY(check_grid(x, grid));
-  *output = {grid.rank, {grid.dims[0], x.rank < 0 ? -1 : x.dims[1]}};
+  const int channel = last ? grid.rank - 1 : 1, first = last ? 1 : 2;
+  *output = {grid.rank, {grid.dims[0]}};
   if (x.rank >= 0 && x.dims[0] >= 0) output->dims[0] = x.dims[0];
-  for (int i = 2; i < grid.rank; ++i) output->dims[i] = grid.dims[i - 1];
+  output->dims[channel] = x.rank < 0 ? -1 : x.dims[channel];
+  for (int i = 0; i < grid.rank - 2; ++i) output->dims[first + i] = grid.dims[1 + i];
   return Status();
 }
 
-// The pixels of up to kPoints points: offsets into the image (-1: a zero), weights.
-struct Block {
-  int32_t offsets[kMaxTaps][kPoints];
-  float weights[kMaxTaps][kPoints];
+template <int kMode, int kAxes>
+constexpr int taps = taps_of(kMode) * taps_of(kMode) * (kAxes == 2 ? 1 : taps_of(kMode));
 
-  // Each tap of the slower axes, met with each of this axis: a row-major offset grows by an axis.
-  void meet(const Axis &axis, float coordinate, int before, int64_t point) {
-    int32_t pixels[4];
-    float shares[4];
-    axis.locate(coordinate, pixels, shares);
-    const int taps_here = axis.taps();
-    for (int i = before - 1; i >= 0; --i) {  // backwards, as results overwrite what they come from
-      const int32_t offset = offsets[i][point];
-      const float weight = weights[i][point];
-      for (int j = 0; j < taps_here; ++j) {
-        const bool zero = offset < 0 || pixels[j] < 0;
-        offsets[i * taps_here + j][point] = zero ? -1 : offset * axis.size + pixels[j];
-        weights[i * taps_here + j][point] = weight * shares[j];
-      }
+// A call, read from its tensors.
+struct Sampling {
+  Axis axes[3];
+  int axis_count;
+  int64_t images, channels, pixels, points;  // pixels and points of one image
+  bool last;
+  const float *x, *grid;
+  float *y;
+
+  explicit Sampling(const Call &call)
+      : axis_count(call.inputs[kX].rank - 2),
+        images(call.inputs[kX].dims[0]),
+        pixels(1),
+        points(1),
+        last(call.attributes[kChannelsLast].i != 0),
+        x(static_cast<const float *>(call.inputs[kX].data)),
+        grid(static_cast<const float *>(call.inputs[kGrid].data)),
+        y(static_cast<float *>(call.output->data)) {
+    const int64_t *dims = call.inputs[kX].dims;
+    channels = dims[last ? axis_count + 1 : 1];
+    for (int a = 0; a < axis_count; ++a) {
+      const int64_t size = dims[a + (last ? 1 : 2)];
+      axes[a] = {call.attributes[kPaddingMode].i, call.attributes[kAlignCorners].i != 0,
+                 static_cast<int32_t>(size)};
+      pixels *= size;
+      points *= call.inputs[kGrid].dims[1 + a];
     }
   }
 
-  // coordinates (count, axes), x first; axes from the slowest, x last.
-  void locate(const Axis *axes, int axis_count, const float *coordinates, int64_t count) {
-    for (int64_t point = 0; point < count; ++point, coordinates += axis_count) {
-      offsets[0][point] = 0;
-      weights[0][point] = 1.0f;
-      int before = 1;
-      for (int a = 0; a < axis_count; ++a) {
-        meet(axes[a], coordinates[axis_count - 1 - a], before, point);
-        before *= axes[a].taps();
-      }
-    }
+  // Points [first, first + count) of image n.
+  template <int kMode, int kAxes>
+  void sample(int64_t n, int64_t first, int64_t count) const {
+    constexpr int kTaps = taps<kMode, kAxes>;
+    Block<kTaps> block;
+    block.count = count;
+    block.template locate<kMode, kAxes>(axes, grid + (n * points + first) * kAxes);
+    const float *image = x + n * pixels * channels;
+    float *to = y + n * points * channels;
+    if (last && channels > 1)
+      return sample_pixels<kTaps>(block, image, pixels, channels, to + first * channels);
+    for (int64_t c = 0; c < channels; ++c)
+      Planes<kTaps>::sample(block, image + c * pixels, to + c * points + first);
   }
 
-  void sample(const float *image, int taps, int64_t count, float *to) const {
-    memset(to, 0, count * sizeof *to);
-    for (int tap = 0; tap < taps; ++tap) {
-      for (int64_t i = 0; i < count; ++i) {
-        const int32_t offset = offsets[tap][i];
-        const float pixel = image[offset < 0 ? 0 : offset];
-        to[i] += weights[tap][i] * (offset < 0 ? 0.0f : pixel);
+  template <int kMode, int kAxes>
+  Status run(const Parallel &parallel) const {
+    const int64_t size = last && channels > 1 ? kTogether : Block<taps<kMode, kAxes>>::kPoints;
+    const int64_t blocks = (points + size - 1) / size, work = taps<kMode, kAxes> * channels;
+    in_ranges(parallel, images * blocks, size * work, [&](int64_t i, int64_t end) {
+      for (; i < end; ++i) {
+        const int64_t first = i % blocks * size, left = points - first;
+        sample<kMode, kAxes>(i / blocks, first, left < size ? left : size);
       }
-    }
+    });
+    return Status();
   }
 };
 
 Status run(const Call &call) {
-  const Tensor &x = call.inputs[kX], &y = *call.output;
-  const int axis_count = x.rank - 2;
-  const int64_t channels = x.dims[1], pixels = elements(x) / (x.dims[0] * channels);
-  if (pixels > kMaxPixels)
+  const Sampling sampling(call);
+  if (sampling.pixels > kMaxPixels)
     return fail(SMALTI_INVALID, "x: images of %lld pixels; pass at most 2^30",
-                static_cast<long long>(pixels));
-  Axis axes[3];
-  int taps = 1;
-  for (int a = 0; a < axis_count; ++a) {
-    axes[a] = {call.attributes[kMode].i, call.attributes[kPaddingMode].i,
-               call.attributes[kAlignCorners].i != 0, static_cast<int32_t>(x.dims[2 + a])};
-    taps *= axes[a].taps();
-  }
-  const float *from = static_cast<const float *>(x.data);
-  const float *grid = static_cast<const float *>(call.inputs[kGrid].data);
-  float *to = static_cast<float *>(y.data);
-  const int64_t points = elements(y) / (y.dims[0] * channels);
-  const int64_t blocks = (points + kPoints - 1) / kPoints;
-  call.parallel(x.dims[0] * blocks, [&](int64_t task) {
-    const int64_t n = task / blocks, first = task % blocks * kPoints;
-    const int64_t count = points - first < kPoints ? points - first : kPoints;
-    Block block;
-    block.locate(axes, axis_count, grid + (n * points + first) * axis_count, count);
-    for (int64_t plane = n * channels; plane < (n + 1) * channels; ++plane)
-      block.sample(from + plane * pixels, taps, count, to + plane * points + first);
-  });
-  return Status();
+                static_cast<long long>(sampling.pixels));
+  const int64_t mode = call.attributes[kMode].i;
+  if (mode == kCubic) return sampling.run<kCubic, 2>(call.parallel);
+  if (sampling.axis_count == 2)
+    return mode == kNearest ? sampling.run<kNearest, 2>(call.parallel)
+                            : sampling.run<kLinear, 2>(call.parallel);
+  return mode == kNearest ? sampling.run<kNearest, 3>(call.parallel)
+                          : sampling.run<kLinear, 3>(call.parallel);
 }
 
 }  // namespace
 
 extern const Op GridSample;
-const Op GridSample = {
-    "GridSample",
-    2,
-    {{"x", SMALTI_F32}, {"grid", SMALTI_F32}},
-    {"y", SMALTI_F32},
-    3,
-    {{"mode", Kind::kInt}, {"padding_mode", Kind::kInt}, {"align_corners", Kind::kInt}},
-    shape,
-    run};
+const Op GridSample = {"GridSample",
+                       2,
+                       {{"x", SMALTI_F32}, {"grid", SMALTI_F32}},
+                       {"y", SMALTI_F32},
+                       4,
+                       {{"mode", Kind::kInt},
+                        {"padding_mode", Kind::kInt},
+                        {"align_corners", Kind::kInt},
+                        {"channels_last", Kind::kInt}},
+                       shape,
+                       run};
 
 }  // namespace smalti::SMALTI_LEVEL

@@ -1,1 +1,0 @@
-"""Resizing images by cubic convolution."""
