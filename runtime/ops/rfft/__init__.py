@@ -1,0 +1,1 @@
+"""The non-negative half of real signals' spectra."""
