@@ -7,15 +7,13 @@ Array = NDArray[np.float64]
 Ids = NDArray[np.int64]
 
 _SLACK = 1e-6  # of the cube's side: far above float32's rounding of points and distances
-_AT_ONCE = 1 << 22  # distances
 
 
 def build_buckets(centers: Array, neighbours: int, cells: int) -> tuple[Ids, Ids]:
     """Return (cell_start, cell_ids) for centers (K, d) and cells^d equal cells of [0, 1]^d.
 
     Every cell lists, by distance from its middle, all centers that fewer than `neighbours` others
-    are nearer than, all over the cell: those nearest of any of its points are among them. Takes
-    cells^d * K distances.
+    are nearer than, all over the cell: those nearest to any of its points are among them.
 
     Raises:
         ValueError: fewer centers than neighbours, or centers that are not finite.
@@ -25,41 +23,45 @@ def build_buckets(centers: Array, neighbours: int, cells: int) -> tuple[Ids, Ids
         raise ValueError(f"neighbours: {neighbours}; pass at most {len(points)}, one a center")
     if not np.isfinite(points).all():
         raise ValueError("centers: not all are finite; pass numbers")
-    axis = (np.arange(cells) + 0.5) / cells
-    middles = np.stack(np.meshgrid(*[axis] * points.shape[1], indexing="ij"), -1)
-    half = 0.5 / cells + _SLACK
-    lists = []
-    step = max(1, _AT_ONCE // len(points))
-    for part in np.split(
-        middles.reshape(-1, points.shape[1]), range(step, cells ** points.shape[1], step)
-    ):
-        within = _candidates(part, points, neighbours, half)
-        lists += [
-            _undominated(middle, points, np.flatnonzero(near), neighbours, half)
-            for middle, near in zip(part, within, strict=True)
-        ]
+    shape = (cells,) * points.shape[1]
+    lists: list[Ids] = [np.empty(0, np.int64)] * cells ** len(shape)
+    boxes = [(np.zeros(len(shape), np.int64), np.array(shape), np.arange(len(points)))]
+    while boxes:
+        low, high, ids = boxes.pop()
+        middle, half = (low + high) / 2 / cells, (high - low) / 2 / cells + _SLACK
+        near = ids[_candidates(points[ids] - middle, neighbours, half)]
+        if (high - low).max() > 1:
+            boxes += [(*box, near) for box in _halves(low, high)]
+        else:
+            kept = _undominated(points[near] - middle, neighbours, half)
+            lists[int(np.ravel_multi_index(tuple(low), shape))] = near[kept]
     starts = np.cumsum([0, *map(len, lists)])
-    return starts.astype(np.int64), np.concatenate(lists).astype(np.int64)
+    return starts.astype(np.int64), np.concatenate(lists)
 
 
-def _candidates(middles: Array, points: Array, neighbours: int, half: float) -> NDArray[np.bool_]:
-    """Return (cells, K): not farther, at their nearest, than `neighbours` others at their farthest."""
-    away = np.abs(middles[:, None] - points)
+def _halves(low: Ids, high: Ids) -> list[tuple[Ids, Ids]]:
+    """Cut a box of cells across its longest axis."""
+    cut = np.arange(len(low)) == np.argmax(high - low)
+    middle = (low + high) // 2
+    return [(low, np.where(cut, middle, high)), (np.where(cut, middle, low), high)]
+
+
+def _candidates(offsets: Array, neighbours: int, half: Array) -> NDArray[np.bool_]:
+    """Tell what is, at its nearest to the box, no farther than `neighbours` at their farthest."""
+    away = np.abs(offsets)
     farthest = np.square(away + half).sum(-1)
-    bound = np.partition(farthest, neighbours - 1, axis=1)[:, neighbours - 1 : neighbours]
     nearest = np.square(np.maximum(away - half, 0)).sum(-1)
-    return np.asarray(nearest <= bound)
+    return np.asarray(nearest <= np.partition(farthest, neighbours - 1)[neighbours - 1])
 
 
-def _undominated(middle: Array, points: Array, ids: Ids, neighbours: int, half: float) -> Ids:
-    """Drop what `neighbours` others are nearer than at every point p of the cell.
+def _undominated(offsets: Array, neighbours: int, half: Array) -> Ids:
+    """Return, nearest first, what not `neighbours` others are nearer than at every point p.
 
-    |p - a|^2 - |p - b|^2 is linear in p, so its largest value is at a corner of the cell.
+    |p - a|^2 - |p - b|^2 is linear in p, so its largest value is at a corner of the box.
     """
-    offsets = points[ids] - middle
     squares = np.square(offsets).sum(-1)
-    apart = np.abs(offsets[:, None] - offsets).sum(-1)
-    largest = squares[:, None] - squares + 2 * half * apart  # row nearer than column: below 0
-    nearer = (largest < -_SLACK * apart).sum(0)
-    kept = nearer < neighbours
-    return np.asarray(ids[kept][np.argsort(squares[kept], kind="stable")])
+    apart = np.abs(offsets[:, None] - offsets)
+    largest = squares[:, None] - squares + 2 * (apart @ half)
+    nearer = (largest < -_SLACK * apart.sum(-1)).sum(0)  # rows that are nearer than the column
+    kept = np.flatnonzero(nearer < neighbours)
+    return np.asarray(kept[np.argsort(squares[kept], kind="stable")])

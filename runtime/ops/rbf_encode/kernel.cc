@@ -13,7 +13,8 @@ enum Attributes { kKernel, kNeighbours, kNormalise, kCells };
 enum Kernel { kInverseQuadric, kInverseMultiquadric, kGaussian };
 
 constexpr int64_t kMaxCells = 1 << 20;  // along an axis
-constexpr int64_t kSearchWork = 256;    // of a point, in multiplications, about
+constexpr int64_t kMaxCenters = int64_t{1} << 31;
+constexpr int64_t kSearchWork = 256;  // of a point, in multiplications, about
 
 Status check_attributes(const Value *a) {
   if (a[kKernel].i < kInverseQuadric || a[kKernel].i > kGaussian)
@@ -57,6 +58,8 @@ Status check_centers(const Shape *inputs, int64_t neighbours) {
   if (count >= 0 && count < neighbours)
     return fail(SMALTI_INVALID, "neighbours: %lld of %lld centers; pass at most as many",
                 static_cast<long long>(neighbours), static_cast<long long>(count));
+  if (count > kMaxCenters)
+    return fail(SMALTI_INVALID, "centers: %lld; pass at most 2^31", static_cast<long long>(count));
   SMALTI_TRY(check_size("shapes", inputs[kShapes], 0, count));
   SMALTI_TRY(check_size("features", inputs[kFeatures], 0, count));
   const int64_t numbers = size_of(inputs[kShapes], 1);
@@ -117,11 +120,13 @@ struct Basis {
   }
 
   // What every neighbour's features are multiplied by.
-  void weigh(const float *point, const float *centers, const int64_t *ids, float *weights) const {
+  void weigh(const float *point, const float *centers, const Nearest &nearest,
+             float *weights) const {
     for (int i = 0; i < neighbours; ++i) {
+      const int64_t id = nearest.id(i);
       float offset[kMaxAxes];
-      for (int a = 0; a < axes; ++a) offset[a] = point[a] - centers[ids[i] * axes + a];
-      weights[i] = squared_radius(offset, shapes + ids[i] * numbers);
+      for (int a = 0; a < axes; ++a) offset[a] = point[a] - centers[id * axes + a];
+      weights[i] = squared_radius(offset, shapes + id * numbers);
     }
     float sum = 0.0f;
     for (int i = 0; i < neighbours; i += kLanes) {
@@ -134,9 +139,9 @@ struct Basis {
     for (int i = 0; i < neighbours && normalise; ++i) weights[i] /= sum == 0.0f ? 1.0f : sum;
   }
 
-  void mix(const int64_t *ids, const float *weights, float *to) const {
+  void mix(const Nearest &nearest, const float *weights, float *to) const {
     for (int i = 0; i < neighbours; ++i) {
-      const float *from = features + ids[i] * channels, weight = weights[i];
+      const float *from = features + nearest.id(i) * channels, weight = weights[i];
       for (int64_t c = 0; c < channels; ++c) to[c] = (i == 0 ? 0.0f : to[c]) + weight * from[c];
     }
   }
@@ -147,8 +152,8 @@ struct Basis {
     if (!inside(x, axes, point)) {
       for (int64_t c = 0; c < channels; ++c) to[c] = kNotANumber;
     } else if (table.find(point, &nearest)) {
-      weigh(point, table.centers, nearest.ids, weights);
-      mix(nearest.ids, weights, to);
+      weigh(point, table.centers, nearest, weights);
+      mix(nearest, weights, to);
     } else {
       __atomic_store_n(corrupt, true, __ATOMIC_RELAXED);
     }

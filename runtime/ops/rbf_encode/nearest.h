@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <string.h>
 
 namespace smalti::SMALTI_LEVEL {
 
@@ -18,36 +19,31 @@ inline bool inside(const float *x, int axes, float *to) {
   return known;
 }
 
-// The best so far, best first. Of equal distances the lower number is the better one, so that the
-// order in which centers come does not matter.
+// The best so far, best first, as distance and number in one integer: the bits of floats from 0 are
+// ordered as the floats are. Of equal distances the lower number is the better one, in whatever
+// order centers come.
 struct Nearest {
   int count;
-  float distances[kMaxNeighbours];
-  int64_t ids[kMaxNeighbours];
+  uint64_t best[kMaxNeighbours];
 
   explicit Nearest(int neighbours) : count(neighbours) {
+    for (int i = 0; i < count; ++i) best[i] = UINT64_MAX;
+  }
+
+  // Without a branch on distances: nobody could predict it.
+  void offer(float distance, uint32_t id) {
+    uint32_t bits;
+    memcpy(&bits, &distance, sizeof bits);
+    uint64_t one = uint64_t{bits} << 32 | id;
     for (int i = 0; i < count; ++i) {
-      distances[i] = __builtin_inff();
-      ids[i] = INT64_MAX;
+      const uint64_t other = best[i];
+      best[i] = one < other ? one : other;
+      one = one < other ? other : one;
     }
   }
 
-  bool beats(float distance, int64_t id, int place) const {
-    return distance < distances[place] || (distance == distances[place] && id < ids[place]);
-  }
-
-  void offer(float distance, int64_t id) {
-    if (!beats(distance, id, count - 1)) return;
-    int place = count - 1;
-    for (; place > 0 && beats(distance, id, place - 1); --place) {
-      distances[place] = distances[place - 1];
-      ids[place] = ids[place - 1];
-    }
-    distances[place] = distance;
-    ids[place] = id;
-  }
-
-  bool full() const { return ids[count - 1] != INT64_MAX; }
+  bool full() const { return best[count - 1] != UINT64_MAX; }
+  int64_t id(int place) const { return static_cast<uint32_t>(best[place]); }
 };
 
 struct Table {
@@ -65,25 +61,33 @@ struct Table {
     return at;
   }
 
+  template <int kAxes>
   float squared_distance(const float *point, int64_t id) const {
     float sum = 0.0f;
-    for (int i = 0; i < axes; ++i) {
-      const float offset = point[i] - centers[id * axes + i];
+    for (int i = 0; i < kAxes; ++i) {
+      const float offset = point[i] - centers[id * kAxes + i];
       sum += offset * offset;
     }
     return sum;
   }
 
   // False where the table points outside, or lists too few centers.
+  template <int kAxes>
   bool find(const float *point, Nearest *nearest) const {
     const int64_t at = cell(point), first = start[at], last = start[at + 1];
     if (first < 0 || last > listed) return false;
     for (int64_t i = first; i < last; ++i) {
       const int64_t id = ids[i];
       if (id < 0 || id >= count) return false;
-      nearest->offer(squared_distance(point, id), id);
+      nearest->offer(squared_distance<kAxes>(point, id), static_cast<uint32_t>(id));
     }
     return nearest->full();
+  }
+
+  bool find(const float *point, Nearest *nearest) const {
+    return axes == 1   ? find<1>(point, nearest)
+           : axes == 2 ? find<2>(point, nearest)
+                       : find<3>(point, nearest);
   }
 };
 
