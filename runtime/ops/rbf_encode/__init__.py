@@ -1,0 +1,1 @@
+"""Features of the radial basis functions nearest to a point."""
