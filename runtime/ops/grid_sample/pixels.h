@@ -44,19 +44,20 @@ SMALTI_INLINE void each_point(const Block<kTaps> &block, const float *image, int
 // For pixels of eight channels and more.
 template <int kTaps>
 void sample_wide(const Block<kTaps> &block, const float *image, int64_t channels, float *to) {
-  each_point(block, image, channels, [&](const Located<kTaps> &at, int64_t lane, int64_t point) {
-    float weights[kTaps];
-    for (int tap = 0; tap < kTaps; ++tap) weights[tap] = at.weights[tap][lane];
-    for (int64_t c = 0; c < channels; c += kChunk) {
-      const float *rows[kTaps];
-      for (int tap = 0; tap < kTaps; ++tap) {
-        const int64_t offset = at.offsets[tap][lane];
-        rows[tap] = offset < 0 ? kNothing : image + offset * channels + c;
-      }
-      const int64_t count = channels - c < kChunk ? channels - c : kChunk;
-      blend<kTaps>(rows, weights, count, to + point * channels + c);
-    }
-  });
+  each_point(block, image, channels,
+             [=](const Located<kTaps> &at, int64_t lane, int64_t point) SMALTI_INLINE_LAMBDA {
+               float weights[kTaps];
+               for (int tap = 0; tap < kTaps; ++tap) weights[tap] = at.weights[tap][lane];
+               for (int64_t c = 0; c < channels; c += kChunk) {
+                 const float *rows[kTaps];
+                 for (int tap = 0; tap < kTaps; ++tap) {
+                   const int64_t offset = at.offsets[tap][lane];
+                   rows[tap] = offset < 0 ? kNothing : image + offset * channels + c;
+                 }
+                 const int64_t count = channels - c < kChunk ? channels - c : kChunk;
+                 blend<kTaps>(rows, weights, count, to + point * channels + c);
+               }
+             });
 }
 
 typedef float Fours __attribute__((vector_size(16)));
@@ -98,18 +99,20 @@ struct NarrowPixels {
   }
 
   void sample(const Block<kTaps> &block, float *to) const {
+    const NarrowPixels here = *this;  // a copy that stays in registers
     float line[kTogether * kWidth + kWidth];
-    each_point(block, image, channels,
-               [&](const Located<kTaps> &at, int64_t lane, int64_t point) SMALTI_INLINE_LAMBDA {
-                 Lanes sum = {};
-                 // the last tap is the farthest, but for cubic ones that are mirrored
-                 if (kTaps <= 8 && at.inside && at.offsets[kTaps - 1][lane] * channels <= safe) {
-                   add<true>(at, lane, sum);
-                 } else {
-                   add<false>(at, lane, sum);
-                 }
-                 memcpy(line + point * channels, &sum, sizeof sum);
-               });
+    each_point(
+        block, image, channels,
+        [&](const Located<kTaps> &at, int64_t lane, int64_t point) SMALTI_INLINE_LAMBDA {
+          Lanes sum = {};
+          // the last tap is the farthest, but for cubic ones that are mirrored
+          if (kTaps <= 8 && at.inside && at.offsets[kTaps - 1][lane] * here.channels <= here.safe) {
+            here.template add<true>(at, lane, sum);
+          } else {
+            here.template add<false>(at, lane, sum);
+          }
+          memcpy(line + point * here.channels, &sum, sizeof sum);
+        });
     memcpy(to, line, block.count * channels * sizeof *to);
   }
 };
