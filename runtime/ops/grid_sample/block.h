@@ -7,7 +7,7 @@ namespace smalti::SMALTI_LEVEL {
 
 // Eight points. offsets: pixels into the image (-1: a zero).
 template <int kTaps>
-struct Located {
+struct alignas(64) Located {
   int32_t offsets[kTaps][kLanes];
   float weights[kTaps][kLanes];
   bool inside;  // no tap of any point is a zero

@@ -12,21 +12,24 @@ constexpr int64_t kAhead = 2;       // eights: how early their pixels are asked 
 alignas(64) constexpr float kNothing[kChunk] = {};
 
 // Asks for a point's pixels: which they are, no processor foresees. Of two taps in a row, the
-// second is behind the first.
-template <int kTaps>
+// second is behind the first. kNarrow: a pair of pixels lies in one cache line, or nearly.
+template <bool kNarrow, int kTaps>
 SMALTI_INLINE void fetch(const Located<kTaps> &at, int64_t lane, const float *image,
                          int64_t channels) {
   constexpr int kRow = kTaps == 1 ? 1 : 2;
-  const int64_t numbers = kRow * (channels < kChunk ? channels : kChunk);
+  const int64_t line = 64, bytes = channels * static_cast<int64_t>(sizeof(float));
+  const int64_t most = kChunk * static_cast<int64_t>(sizeof(float));
   for (int tap = 0; tap < kTaps; tap += kRow) {
-    const int64_t offset = at.offsets[tap][lane];
-    const float *pixel = image + (offset < 0 ? 0 : offset) * channels;
-    for (int64_t c = 0; c < numbers; c += 16) __builtin_prefetch(pixel + c);
+    // an address, as zeros have none in the image
+    const uintptr_t pixel = reinterpret_cast<uintptr_t>(image) + at.offsets[tap][lane] * bytes;
+    __builtin_prefetch(reinterpret_cast<const void *>(pixel));
+    for (int64_t b = line; !kNarrow && b < kRow * (bytes < most ? bytes : most); b += line)
+      __builtin_prefetch(reinterpret_cast<const void *>(pixel + b));
   }
 }
 
 // Calls body(eight points, lane, point) for every point of a block, whose pixels are on their way.
-template <int kTaps, class Body>
+template <bool kNarrow, int kTaps, class Body>
 SMALTI_INLINE void each_point(const Block<kTaps> &block, const float *image, int64_t channels,
                               const Body &body) {
   const int64_t eights = (block.count + kLanes - 1) / kLanes;
@@ -35,7 +38,7 @@ SMALTI_INLINE void each_point(const Block<kTaps> &block, const float *image, int
     const Located<kTaps> &later = block.eights[i + kAhead < eights ? i + kAhead : i];
     const int64_t left = block.count - i * kLanes, lanes = left < kLanes ? left : kLanes;
     for (int64_t lane = 0; lane < lanes; ++lane) {
-      fetch(later, lane, image, channels);
+      fetch<kNarrow>(later, lane, image, channels);
       body(at, lane, i * kLanes + lane);
     }
   }
@@ -44,19 +47,22 @@ SMALTI_INLINE void each_point(const Block<kTaps> &block, const float *image, int
 // For pixels of eight channels and more.
 template <int kTaps>
 void sample_wide(const Block<kTaps> &block, const float *image, int64_t channels, float *to) {
-  each_point(block, image, channels, [&](const Located<kTaps> &at, int64_t lane, int64_t point) {
-    float weights[kTaps];
-    for (int tap = 0; tap < kTaps; ++tap) weights[tap] = at.weights[tap][lane];
-    for (int64_t c = 0; c < channels; c += kChunk) {
-      const float *rows[kTaps];
-      for (int tap = 0; tap < kTaps; ++tap) {
-        const int64_t offset = at.offsets[tap][lane];
-        rows[tap] = offset < 0 ? kNothing : image + offset * channels + c;
-      }
-      const int64_t count = channels - c < kChunk ? channels - c : kChunk;
-      blend<kTaps>(rows, weights, count, to + point * channels + c);
-    }
-  });
+  each_point<false>(block, image, channels,
+                    [=](const Located<kTaps> &at, int64_t lane, int64_t point)
+                        SMALTI_INLINE_LAMBDA {
+                          float weights[kTaps];
+                          for (int tap = 0; tap < kTaps; ++tap)
+                            weights[tap] = at.weights[tap][lane];
+                          for (int64_t c = 0; c < channels; c += kChunk) {
+                            const float *rows[kTaps];
+                            for (int tap = 0; tap < kTaps; ++tap) {
+                              const int64_t offset = at.offsets[tap][lane];
+                              rows[tap] = offset < 0 ? kNothing : image + offset * channels + c;
+                            }
+                            const int64_t count = channels - c < kChunk ? channels - c : kChunk;
+                            blend<kTaps>(rows, weights, count, to + point * channels + c);
+                          }
+                        });
 }
 
 typedef float Fours __attribute__((vector_size(16)));
@@ -98,18 +104,20 @@ struct NarrowPixels {
   }
 
   void sample(const Block<kTaps> &block, float *to) const {
+    const NarrowPixels here = *this;  // a copy that stays in registers
     float line[kTogether * kWidth + kWidth];
-    each_point(block, image, channels,
-               [&](const Located<kTaps> &at, int64_t lane, int64_t point) SMALTI_INLINE_LAMBDA {
-                 Lanes sum = {};
-                 // the last tap is the farthest, but for cubic ones that are mirrored
-                 if (kTaps <= 8 && at.inside && at.offsets[kTaps - 1][lane] * channels <= safe) {
-                   add<true>(at, lane, sum);
-                 } else {
-                   add<false>(at, lane, sum);
-                 }
-                 memcpy(line + point * channels, &sum, sizeof sum);
-               });
+    each_point<true>(
+        block, image, channels,
+        [&](const Located<kTaps> &at, int64_t lane, int64_t point) SMALTI_INLINE_LAMBDA {
+          Lanes sum = {};
+          // the last tap is the farthest, but for cubic ones that are mirrored
+          if (kTaps <= 8 && at.inside && at.offsets[kTaps - 1][lane] * here.channels <= here.safe) {
+            here.template add<true>(at, lane, sum);
+          } else {
+            here.template add<false>(at, lane, sum);
+          }
+          memcpy(line + point * here.channels, &sum, sizeof sum);
+        });
     memcpy(to, line, block.count * channels * sizeof *to);
   }
 };
