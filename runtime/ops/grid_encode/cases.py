@@ -58,10 +58,10 @@ def cases() -> Iterator[Case]:
     rng = np.random.default_rng(11)
     for dims in range(1, 5):
         grids = _grids(dims)
-        table = normal(rng, int(grids[-1, -2:].sum()), 2)
+        values = normal(rng, int(grids[-1, -2:].sum()), 2)
         for mode, name in enumerate(_MODES):
             x = _points(rng, 133 if dims < 4 else 300, dims)
-            given = {"x": x, "table": table, "levels": grids}
+            given = {"x": x, "table": values, "levels": grids}
             yield Case(f"{name}-{dims}d", given, _attributes(2, mode, align=(mode + dims) % 2 == 0))
     for warp in (1, 2):
         x = rng.uniform(0.01, 0.99, (50, 2)).astype(np.float32)

@@ -38,7 +38,8 @@ class LookupActivation(nn.Module):
         """
         super().__init__()
         self.x_step, self.x_zero = _scale(*x_range)
-        values = np.asarray(function(self.x_step * (np.arange(_LOW, _HIGH + 1) - self.x_zero)))
+        codes = np.arange(_LOW, _HIGH + 1, dtype=np.float64)
+        values = np.asarray(function(np.asarray(self.x_step * (codes - self.x_zero), np.float64)))
         if not np.isfinite(values).all():
             raise ValueError("function: not finite between the ends of x_range; narrow it")
         low, high = y_range or (values.min(), values.max())

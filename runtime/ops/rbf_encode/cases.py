@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from smalti.runtime.ops.case import Case, normal
+from smalti.runtime.ops.case import Array, Case, normal
 from smalti.runtime.ops.rbf_encode.buckets import build_buckets
 
 _POINTS, _CENTERS = 37, 50
@@ -33,7 +33,7 @@ def _case(
         roots = normal(rng, centers, axes, axes) * 3
         shapes = (roots @ roots.swapaxes(1, 2)).reshape(centers, numbers)
     start, ids = build_buckets(places.astype(np.float64), neighbours, cells)
-    inputs = {
+    inputs: dict[str, Array] = {
         "x": rng.uniform(-0.05, 1.05, (points, axes)).astype(np.float32),
         "centers": places,
         "shapes": shapes,

@@ -31,7 +31,8 @@ def _squared_radius(offsets: Tensor, shapes: Tensor) -> Tensor:
     if shapes.shape[-1] <= axes:
         return (shapes * offsets.square()).sum(-1)
     matrices = shapes.unflatten(-1, (axes, axes))
-    return ((matrices * offsets[..., None, :]).sum(-1) * offsets).sum(-1)
+    radius: Tensor = ((matrices * offsets[..., None, :]).sum(-1) * offsets).sum(-1)
+    return radius
 
 
 def _basis(r2: Tensor, kernel: int) -> Tensor:
