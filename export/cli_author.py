@@ -103,7 +103,7 @@ def _pattern_and_format(option: str) -> tuple[str, str]:
 @click.option(
     "--native",
     metavar="OPERATOR,...",
-    help="In an .onnx file, ours, not the engine's: GridSample, Resize. Default: the plan's.",
+    help="In an .onnx file, ours for the engine's: GridSample, Resize. Default: the plan's.",
 )
 @_with_settings
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")

@@ -20,7 +20,7 @@ from smalti.export.report import rows_table, stdout_console
 from smalti.runtime.bench import Timing, time_interleaved
 
 Row = dict[str, Any]
-_OTHERS = ("__main__", "subject")
+_OTHERS = ("__main__", "opencv", "subject")
 
 
 def _subjects(only: str) -> list[Subject]:
