@@ -1,7 +1,5 @@
 """SplineEval: piecewise polynomials, of one table or one for every channel."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
