@@ -39,13 +39,13 @@ class LookupActivation(nn.Module):
         super().__init__()
         self.x_step, self.x_zero = _scale(*x_range)
         codes = np.arange(_LOW, _HIGH + 1, dtype=np.float64)
-        values = np.asarray(function(np.asarray(self.x_step * (codes - self.x_zero), np.float64)))
+        values = np.asarray(function(self.x_step * (codes - self.x_zero)))
         if not np.isfinite(values).all():
             raise ValueError("function: not finite between the ends of x_range; narrow it")
         low, high = y_range or (values.min(), values.max())
         self.y_step, self.y_zero = _scale(low, high if high > low else low + 1.0)
-        codes = np.rint(values / self.y_step) + self.y_zero
-        self.register_buffer("table", torch.from_numpy(codes.clip(_LOW, _HIGH).astype(np.int8)))
+        entries = (np.rint(values / self.y_step) + self.y_zero).clip(_LOW, _HIGH)
+        self.register_buffer("table", torch.from_numpy(entries.astype(np.int8)))
 
     def forward(self, x: Tensor) -> Tensor:
         """x: float32 of any shape."""

@@ -1,4 +1,4 @@
-"""Calls of SplineEval: degrees, what lies beyond the knots, derivatives, channels, odd sizes."""
+"""Calls of SplineEval: degrees, what is beyond the knots, derivatives, channels, odd sizes."""
 
 from __future__ import annotations
 

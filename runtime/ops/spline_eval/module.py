@@ -44,10 +44,12 @@ class Spline(nn.Module):
         super().__init__()
         table, points = np.asarray(coefficients, np.float64), np.asarray(knots, np.float64)
         _check(table, points, extrapolate)
-        self.coefficients = nn.Parameter(_float32(table.reshape(-1, *table.shape[-2:])))
-        start, step, uniform = _uniform(points)
-        self.start, self.step = start, step
+        self.start, self.step, uniform = _uniform(points)
         self.register_buffer("knots", None if uniform else _float32(points[None]))
+        # Knots are rounded: polynomials begin where theirs has gone.
+        rounded = self.start + self.step * np.arange(len(points)) if uniform else _rounded(points)
+        table = piecewise.moved(table, (rounded - points)[:-1])
+        self.coefficients = nn.Parameter(_float32(table.reshape(-1, *table.shape[-2:])))
         self.extrapolate, self.order = EXTRAPOLATE[extrapolate], derivative
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,6 +134,10 @@ def _float64(*arrays: ArrayLike) -> Sequence[NDArray[np.float64]]:
 
 def _float32(array: NDArray[np.float64]) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
+
+
+def _rounded(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    return array.astype(np.float32).astype(np.float64)
 
 
 def _check(table: NDArray[np.float64], knots: NDArray[np.float64], extrapolate: str) -> None:

@@ -83,6 +83,16 @@ def b_spline(control: Array, degree: int, step: float) -> Array:
     return np.asarray(windows @ basis / step ** np.arange(degree + 1))
 
 
+def moved(table: Array, by: Array) -> Array:
+    """The same polynomials in distances from knots that are moved by (M,)."""
+    count = table.shape[-1]
+    powers = [
+        sum(comb(s, r) * table[..., s] * by ** (s - r) for s in range(r, count))
+        for r in range(count)
+    ]
+    return np.stack(powers, -1)
+
+
 def from_scipy(spline: Any) -> tuple[Array, Array]:
     """Knots and coefficients of anything of scipy.interpolate that is one curve or several.
 
