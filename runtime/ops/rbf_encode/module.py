@@ -1,11 +1,10 @@
 """A layer of radial basis functions, each with a place, a shape and features."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from smalti.runtime.ops.rbf_encode.buckets import build_buckets
-from smalti.runtime.ops.rbf_encode.op import KERNELS, rbf_encode
+from smalti.runtime.ops.rbf_encode.op import KERNELS, MOST_NEIGHBOURS, rbf_encode
 
 
 class RbfEncoding(nn.Module):
@@ -36,6 +35,8 @@ class RbfEncoding(nn.Module):
         super().__init__()
         if kernel not in KERNELS:
             raise ValueError(f"kernel: {kernel!r}; pass one of {', '.join(KERNELS)}")
+        if not 1 <= neighbours <= MOST_NEIGHBOURS:
+            raise ValueError(f"neighbours: {neighbours}; pass 1 to {MOST_NEIGHBOURS}")
         count, axes = centers.shape
         if shapes.shape[0] != count or shapes.shape[1] not in (1, axes, axes * axes):
             raise ValueError(
@@ -44,7 +45,7 @@ class RbfEncoding(nn.Module):
             )
         self.kernel, self.neighbours, self.normalise = kernel, neighbours, normalise
         self.cells = max(1, round(count ** (1 / axes))) if cells is None else cells
-        table = build_buckets(centers.numpy(force=True).astype(np.float64), neighbours, self.cells)
+        table = build_buckets(centers.double().numpy(force=True), neighbours, self.cells)
         self.register_buffer("centers", centers.detach().clone())
         self.shapes = nn.Parameter(shapes.detach().clone())
         self.features = nn.Parameter(features.detach().clone())

@@ -8,6 +8,7 @@ from torch import Tensor
 from smalti.runtime.ops.torch_op import torch_op
 
 KERNELS = ("inverse_quadric", "inverse_multiquadric", "gaussian")
+MOST_NEIGHBOURS = 32  # that the kernel has room for
 
 
 def _shape(a: dict[str, Any]) -> tuple[int, ...]:
@@ -16,7 +17,9 @@ def _shape(a: dict[str, Any]) -> tuple[int, ...]:
 
 def _nearest(x: Tensor, centers: Tensor, count: int) -> Tensor:
     """Return the nearest centers of every point, (N, count), equal distances in their order."""
-    distances = (x[:, None] - centers).square().sum(-1)
+    axes = zip(x.unbind(1), centers.unbind(1), strict=True)
+    distances = sum((a[:, None] - b).square() for a, b in axes)  # without a tensor N K d
+    assert isinstance(distances, Tensor)
     numbers = torch.arange(centers.shape[0], device=x.device)
     chosen = []
     for _ in range(count):
@@ -66,7 +69,7 @@ def rbf_encode(
     cell_start (cells^d + 1), cell_ids: the centers that may be among the nearest of a point in
     each of the equal cells of [0, 1]^d, the last axis fastest (`buckets.build_buckets`). Only the
     kernel reads them, ids and bounds checked; this reference tries all centers, in memory N K d.
-    The kernel's error is below 4e-7 of the largest value.
+    The kernel's error is below 5e-7 of the largest value.
     """
     inside = x.clamp(0, 1)
     chosen = _nearest(inside.detach(), centers.detach(), neighbours)
