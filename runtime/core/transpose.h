@@ -1,0 +1,46 @@
+// Eight rows of floats as columns, so that a lane is a row.
+#pragma once
+
+#include "core/vector.h"
+
+namespace smalti::SMALTI_LEVEL {
+
+// rows[i][j] and rows[j][i] change places.
+SMALTI_INLINE void transpose(Floats *rows) {
+  Floats a[kLanes], b[kLanes];
+  unrolled<kLanes / 2>([&](int i) SMALTI_INLINE_LAMBDA {
+    const Floats &x = rows[2 * i], &y = rows[2 * i + 1];
+    a[2 * i] = __builtin_shufflevector(x, y, 0, 8, 1, 9, 4, 12, 5, 13);
+    a[2 * i + 1] = __builtin_shufflevector(x, y, 2, 10, 3, 11, 6, 14, 7, 15);
+  });
+  unrolled<kLanes / 2>([&](int i) SMALTI_INLINE_LAMBDA {
+    const int first = i / 2 * 4 + i % 2;
+    const Floats &x = a[first], &y = a[first + 2];
+    b[i / 2 * 4 + i % 2 * 2] = __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13);
+    b[i / 2 * 4 + i % 2 * 2 + 1] = __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15);
+  });
+  unrolled<kLanes / 2>([&](int i) SMALTI_INLINE_LAMBDA {
+    rows[i] = __builtin_shufflevector(b[i], b[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    rows[i + 4] = __builtin_shufflevector(b[i], b[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  });
+}
+
+// Eight rows of `columns` values, at least one, lane by lane: to[j] has value j of each row.
+inline void load_columns(const float *const *rows, int64_t columns, Floats *to) {
+  int64_t j = 0;
+  do {
+    if (columns < kLanes) {
+      for (int i = 0; i < kLanes; ++i) to[j][i] = rows[i][j];
+      ++j;
+    } else {
+      const int64_t first = j < columns - kLanes ? j : columns - kLanes;  // the last ones overlap
+      Floats tile[kLanes];
+      unrolled<kLanes>([&](int i) SMALTI_INLINE_LAMBDA { load(rows[i] + first, tile[i]); });
+      transpose(tile);
+      unrolled<kLanes>([&](int i) SMALTI_INLINE_LAMBDA { to[first + i] = tile[i]; });
+      j += kLanes;
+    }
+  } while (j < columns);
+}
+
+}  // namespace smalti::SMALTI_LEVEL
