@@ -25,17 +25,19 @@ SMALTI_INLINE void transpose(Floats *rows) {
   });
 }
 
-// Eight rows of `columns` values, at least one, lane by lane: to[j] has value j of each row.
-inline void load_columns(const float *const *rows, int64_t columns, Floats *to) {
+// Eight rows of `columns` values, at least one, lane by lane: to[j] has value j of each row. Rows
+// from `count` on repeat the one before.
+inline void load_columns(const float *from, int64_t count, int64_t columns, Floats *to) {
+  const auto row = [&](int64_t i) { return from + (i < count ? i : count - 1) * columns; };
   int64_t j = 0;
   do {
     if (columns < kLanes) {
-      for (int i = 0; i < kLanes; ++i) to[j][i] = rows[i][j];
+      for (int i = 0; i < kLanes; ++i) to[j][i] = row(i)[j];
       ++j;
     } else {
       const int64_t first = j < columns - kLanes ? j : columns - kLanes;  // the last ones overlap
       Floats tile[kLanes];
-      unrolled<kLanes>([&](int i) SMALTI_INLINE_LAMBDA { load(rows[i] + first, tile[i]); });
+      unrolled<kLanes>([&](int i) SMALTI_INLINE_LAMBDA { load(row(i) + first, tile[i]); });
       transpose(tile);
       unrolled<kLanes>([&](int i) SMALTI_INLINE_LAMBDA { to[first + i] = tile[i]; });
       j += kLanes;

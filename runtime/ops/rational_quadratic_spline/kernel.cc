@@ -13,6 +13,7 @@ enum Attributes { kInverse, kTailBound, kMinBinWidth, kMinBinHeight, kMinDerivat
 
 constexpr int kMaxBins = 64;
 constexpr float kLeastBin = 1e-4f;  // of the whole: float32 has to tell its bounds apart
+constexpr int64_t kGroups = 16;     // of eight points, found before any of them is evaluated
 constexpr int64_t kWorkOfBin = 12;  // multiplications
 
 Status check_attributes(const Value *a) {
@@ -73,13 +74,13 @@ struct Knots {
   Floats at[kMaxBins + 1];
 
   // From parameters before the softmax.
-  void fill(const float *const *raw, int64_t bins, float least, float bound) {
+  void fill(const float *raw, int64_t count, int64_t bins, float least, float bound) {
     Floats *e = at + 1, most, sum = {};
-    load_columns(raw, bins, e);
+    load_columns(raw, count, bins, e);
     most = e[0];
     for (int64_t k = 1; k < bins; ++k) select(e[k] > most, e[k], most, most);
     for (int64_t k = 0; k < bins; ++k) {
-      exponential(e[k] - most, e[k]);
+      decay(e[k] - most, e[k]);
       sum += e[k];
     }
     const float share = 1.0f - least * static_cast<float>(bins);
@@ -107,68 +108,98 @@ struct Knots {
   }
 };
 
+inline void read(const float *from, int64_t count, Floats &values) {
+  if (count >= kLanes) {
+    load(from, values);
+  } else {
+    memcpy(&values, from, count * sizeof *from);
+  }
+}
+
+inline void write(const Floats &values, int64_t count, float *to) {
+  if (count >= kLanes) {
+    store(values, to);
+  } else {
+    memcpy(to, &values, count * sizeof *to);
+  }
+}
+
+// Eight points and the knots around them.
+struct Found {
+  Floats x, left, width, low, height, before, after;  // the last two: derivatives as given
+  Ints bin;
+};
+
 struct Splines {
   const float *x, *widths, *heights, *derivatives;
   float *y, *log_slope;
-  int64_t bins;
+  int64_t points, bins;
   bool inverse;
   float bound, min_width, min_height, min_derivative;
 
-  // The curve's slope at inner knot `knot`, counted from 0; 1 at the bounds.
-  SMALTI_INLINE void derivative(const float *from, const Ints &rows, const Ints &knot,
-                                Floats &to) const {
-    const int32_t last = static_cast<int32_t>(bins) - 2;
-    const Ints outer = (knot < 0) | (knot > last);
-    const Ints none = {};
-    const Ints inner = (knot & ~outer) | (none & outer);
-    Floats raw, one;
-    gather(from, rows * (last + 1) + inner, raw);
-    softplus(raw, raw);
-    broadcast(1.0f, one);
-    select(outer, one, raw + min_derivative, to);
+  // Up to eight points from `first` on; lanes beyond the last point repeat it.
+  void find(int64_t first, Found &to) const {
+    constexpr Ints kLane = {0, 1, 2, 3, 4, 5, 6, 7};
+    const int64_t count = points - first < kLanes ? points - first : kLanes;
+    Knots horizontal, vertical;
+    horizontal.fill(widths + first * bins, count, bins, min_width, bound);
+    vertical.fill(heights + first * bins, count, bins, min_height, bound);
+    to.x = Floats{};
+    read(x + first, count, to.x);
+    (inverse ? vertical : horizontal).count(to.x, bins, to.bin);
+    horizontal.pick(kLane, to.bin, to.left, to.width);
+    vertical.pick(kLane, to.bin, to.low, to.height);
+    const int32_t last_row = static_cast<int32_t>(count) - 1;
+    const int32_t inner = static_cast<int32_t>(bins) - 1;
+    const Ints beyond = kLane > last_row;
+    const Ints start = ((kLane & ~beyond) | (last_row & beyond)) * inner;
+    const float *from = derivatives + first * inner;
+    gather(from, start + to.bin + (to.bin > 0), to.before);
+    gather(from, start + to.bin + (to.bin >= inner), to.after);
   }
 
-  // `count` points from `first` on, at most eight; lanes beyond repeat the last point.
-  void run(int64_t first, int64_t count) const {
-    const float *to_widths[kLanes], *to_heights[kLanes];
-    Ints rows, lanes, bin;
-    Floats given = {}, at, left, low, width, height;
-    memcpy(&given, x + first, count * sizeof *x);
-    for (int i = 0; i < kLanes; ++i) {
-      lanes[i] = i;
-      rows[i] = i < count ? i : static_cast<int32_t>(count - 1);
-      to_widths[i] = widths + (first + rows[i]) * bins;
-      to_heights[i] = heights + (first + rows[i]) * bins;
-    }
-    Knots horizontal, vertical;
-    horizontal.fill(to_widths, bins, min_width, bound);
-    vertical.fill(to_heights, bins, min_height, bound);
-    const Ints inside = (given >= -bound) & (given <= bound);
-    select(inside, given, Floats{}, at);
-    (inverse ? vertical : horizontal).count(at, bins, bin);
-    horizontal.pick(lanes, bin, left, width);
-    vertical.pick(lanes, bin, low, height);
+  // The curve's slope at a knot; 1 at the bounds.
+  SMALTI_INLINE void derivative(const Floats &raw, const Ints &outer, Floats &to) const {
+    Floats one;
+    softplus(raw, to);
+    broadcast(1.0f, one);
+    select(outer, one, to + min_derivative, to);
+  }
+
+  void evaluate(const Found &at, int64_t first) const {
+    const Ints inside = (at.x >= -bound) & (at.x <= bound);
     Piece piece;
-    piece.slope = height / width;
-    const float *slopes = derivatives + first * (bins - 1);
-    derivative(slopes, rows, bin - 1, piece.d0);
-    derivative(slopes, rows, bin, piece.d1);
+    piece.slope = at.height / at.width;
+    derivative(at.before, at.bin == 0, piece.d0);
+    derivative(at.after, at.bin == static_cast<int32_t>(bins) - 1, piece.d1);
     Floats share, log, result;
     if (inverse) {
-      piece.inverse((at - low) / height, share);
+      piece.inverse((at.x - at.low) / at.height, share);
       piece.log_slope(share, log);
-      result = left + width * share;
+      result = at.left + at.width * share;
       log = -log;
     } else {
-      share = (at - left) / width;
+      share = (at.x - at.left) / at.width;
       piece.forward(share, result);
-      result = low + height * result;
       piece.log_slope(share, log);
+      result = at.low + at.height * result;
     }
-    select(inside, result, given, result);
-    select(inside, log, given - given, log);
-    memcpy(y + first, &result, count * sizeof *y);
-    memcpy(log_slope + first, &log, count * sizeof *y);
+    select(at.x == at.x, Floats{}, at.x, share);  // of the identity, or NaN
+    select(inside, result, at.x, result);
+    select(inside, log, share, log);
+    write(result, points - first, y + first);
+    write(log, points - first, log_slope + first);
+  }
+
+  // In two passes: one would wait for its own gathers.
+  void run(int64_t first, int64_t last) const {
+    Found found[kGroups];
+    while (first < last) {
+      const int64_t groups = last - first < kGroups ? last - first : kGroups;
+      for (int64_t i = 0; i < groups; ++i) find((first + i) * kLanes, found[i]);
+      for (int64_t i = 0; i < groups; ++i) evaluate(found[i], (first + i) * kLanes);
+      first += groups;
+    }
   }
 };
 
@@ -185,6 +216,7 @@ Status run(const Call &call) {
                            data(kDerivatives),
                            to,
                            to + points,
+                           points,
                            bins,
                            a[kInverse].i != 0,
                            a[kTailBound].f,
@@ -193,10 +225,7 @@ Status run(const Call &call) {
                            a[kMinDerivative].f};
   const int64_t groups = (points + kLanes - 1) / kLanes;
   in_ranges(call.parallel, groups, (bins + 4) * kWorkOfBin * kLanes,
-            [&](int64_t begin, int64_t end) {
-              for (int64_t first = begin * kLanes; first < end * kLanes; first += kLanes)
-                splines.run(first, points - first < kLanes ? points - first : kLanes);
-            });
+            [&](int64_t begin, int64_t end) { splines.run(begin, end); });
   return Status();
 }
 
