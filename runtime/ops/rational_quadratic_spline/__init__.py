@@ -1,0 +1,1 @@
+"""Monotone rational-quadratic splines, both ways."""
