@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from smalti.export.calibrate import Calibration, Progress, calibrate
+from smalti.export.fold import Folded, fold_
 from smalti.export.recipe import Recipe
 from smalti.export.settings import Settings
 from smalti.quant.apply import quantize_
@@ -26,10 +27,11 @@ METRIC = {"values": "1/2 ||f - f'||^2", "logits": "KL divergence"}
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan, and what is predicted and measured of it."""
+    """A plan, what is predicted and measured of it, and what was folded before."""
 
     planned: Planned
     facts: PlanFacts
+    folds: list[Folded]
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a layer."""
@@ -46,7 +48,8 @@ class PlanReport:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self.facts), "layers": self.rows()}
+        folds = [asdict(fold) for fold in self.folds]
+        return {**asdict(self.facts), "layers": self.rows(), "folds": folds}
 
 
 def run_plan(
@@ -64,9 +67,11 @@ def run_plan(
 def plan_recipe(
     recipe: Recipe, formats: Sequence[str], budget: Budget, settings: Settings, progress: Progress
 ) -> PlanReport:
-    """Plan a recipe's model, and run the plan to see whether the prediction holds."""
+    """Plan a recipe's model as folded, and run the plan to see whether the prediction holds."""
     progress("loading the model")
     module = recipe.model().eval()
+    progress("folding")
+    folds = fold_(module, recipe.example_inputs())
     calibration = calibrate(recipe, module, settings.data, settings.resume, progress)
     found = costs(
         module,
@@ -79,7 +84,7 @@ def plan_recipe(
     )
     planned = make_plan(module, found, budget)
     measured = _measured(module, planned, calibration, settings, recipe.loss, progress)
-    return PlanReport(planned, _facts(recipe, budget, planned, settings, measured))
+    return PlanReport(planned, _facts(recipe, budget, planned, settings, measured), folds)
 
 
 def _measured(

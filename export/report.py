@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from rich.table import Table
 from smalti.runtime.artifact import Artifact
 
 if TYPE_CHECKING:
+    from smalti.export.fold import Folded
     from smalti.export.planning import PlanReport
     from smalti.export.run import Exported
 
@@ -79,9 +81,21 @@ def export_table(done: Exported) -> Table:
     worst = max(done.errors, default=0.0)
     title = (
         f"{done.path}: {done.file_mb:.2f} MB, {done.bits_per_weight:.2f} bits per weight, "
-        f"off from Torch by {worst:.1e}"
+        f"off from Torch by {worst:.1e}{_folds(done.folds)}"
     )
     return _layers(done.layers, title)
+
+
+def _folds(folds: Sequence[Folded]) -> str:
+    """Lines for a title: what was folded, and each layer that was not."""
+    counts = Counter(fold.kind for fold in folds if not fold.reason)
+    worst = max((fold.error for fold in folds), default=0.0)
+    parts = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    lines = [f"folded: {parts}; off by {worst:.1e} at most"] if counts else []
+    lines += [
+        f"not folded: {fold.kind} {fold.name}: {fold.reason}" for fold in folds if fold.reason
+    ]
+    return "".join(f"\n{line}" for line in lines)
 
 
 def plan_table(done: PlanReport) -> Table:
@@ -93,7 +107,7 @@ def plan_table(done: PlanReport) -> Table:
     title = (
         f"{p.bytes / 1e6:.2f} MB of weights, of which {p.rest / 1e6:.2f} MB stay in float; "
         f"{facts.metric} predicted {p.allocation.drop:.4g}, measured {facts.measured:.4g}; "
-        f"no plan is better by more than {p.gap:.1%}{guard}"
+        f"no plan is better by more than {p.gap:.1%}{guard}{_folds(done.folds)}"
     )
     return rows_table(done.rows(), title)
 

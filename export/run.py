@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from smalti.export.calibrate import Calibration
+    from smalti.export.fold import Folded
     from smalti.export.recipe import Recipe
     from smalti.export.settings import Settings
     from smalti.export.target import Target
@@ -32,27 +33,31 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Exported:
-    """A finished export: its file, its size and what became of every layer."""
+    """A finished export: its file, its size, what was folded and what became of every layer."""
 
     path: str
     file_mb: float
     bits_per_weight: float
     errors: list[float]
     layers: list[Row]
+    folds: list[Folded]
 
 
 def export_recipe(
     recipe: Recipe, plan: Plan, path: str, target: Target, activations: str, settings: Settings
 ) -> Exported:
-    """Quantize and export a recipe's model, with progress on stderr."""
+    """Fold, quantize and export a recipe's model, with progress on stderr."""
     from rich.console import Console
 
     from smalti.export.calibrate import calibrate
+    from smalti.export.fold import fold_
     from smalti.export.target import Quantized
     from smalti.quant.apply import quantize_
 
     with Console(stderr=True).status("loading the model") as status:
         module = recipe.model().eval()
+        status.update("folding")
+        folds = fold_(module, recipe.example_inputs())
         weights = sum(p.numel() for p in module.parameters())
         plan, engine_formats = target.share(plan, module)
         found = calibrate(recipe, module, settings.data, settings.resume, status.update)
@@ -73,7 +78,8 @@ def export_recipe(
         errors = target.write(done, recipe, path, status.update)
     artifact = Session(path).artifact
     size = artifact.bytes
-    return Exported(path, size / 1e6, 8 * size / weights, errors, artifact.manifest["layers"])
+    layers_now = artifact.manifest["layers"]
+    return Exported(path, size / 1e6, 8 * size / weights, errors, layers_now, folds)
 
 
 def _refine(

@@ -53,7 +53,7 @@ def _lowering(op: TorchOp) -> Any:
         attributes[_LAYER] = layer_of(context.node)
         shape = list(context.node.meta["val"].shape)
         return stablehlo.CustomCallOp(
-            result=[ir.RankedTensorType.get(shape, ir.F32Type.get())],
+            result=[ir.RankedTensorType.get(shape, _type(op.dtype))],
             inputs=[value for value in args[:count] if value is not None],
             call_target_name=f"{_CALL}{DOMAIN}.{op.name}",
             backend_config=ir.StringAttr.get(json.dumps(attributes)),
@@ -61,6 +61,10 @@ def _lowering(op: TorchOp) -> Any:
         ).result
 
     return lowered
+
+
+def _type(dtype: torch.dtype) -> Any:
+    return ir.IntegerType.get_signless(8) if dtype == torch.int8 else ir.F32Type.get()
 
 
 def _plain(value: Any) -> Any:

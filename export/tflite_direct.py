@@ -148,6 +148,17 @@ def _reshape(writer: _Writer, node: fx.Node) -> None:
     writer.builtin(node, _CODE.RESHAPE, [writer.value(node.args[0]), sizes])
 
 
+def _clamp(writer: _Writer, node: fx.Node) -> None:
+    """Write both bounds, which have to be numbers."""
+    x, low, high = node.args
+    smallest = writer.model.tensor(f"{node.name}.above", node.meta["val"].shape, "float32")
+    inputs = [writer.value(x), writer.value(low)]
+    writer.model.builtin(_CODE.MAXIMUM, inputs, [smallest], schema.MaximumMinimumOptionsT())
+    writer.builtin(
+        node, _CODE.MINIMUM, [smallest, writer.value(high)], schema.MaximumMinimumOptionsT()
+    )
+
+
 def _cast(writer: _Writer, node: fx.Node) -> None:
     x: Any = node.args[0]
     if x.meta["val"].dtype == node.meta["val"].dtype:
@@ -159,6 +170,8 @@ def _cast(writer: _Writer, node: fx.Node) -> None:
 _WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.linear.default: _linear,
     aten.relu.default: _plain(_CODE.RELU),
+    aten.round.default: _plain(_CODE.ROUND),
+    aten.clamp.default: _clamp,
     aten.tanh.default: _plain(_CODE.TANH),
     aten.sigmoid.default: _plain(_CODE.LOGISTIC),
     aten.gelu.default: _gelu,

@@ -14,6 +14,7 @@ from onnxscript import values
 
 import smalti.runtime.ops
 from smalti.export.engine_nodes import ENGINE_DOMAIN, lower
+from smalti.export.fold.knots import KnotMatrices
 from smalti.quant.engine_ops import ENGINE_OPS
 from smalti.runtime.ops.torch_op import DOMAIN, OPS, TorchOp
 
@@ -90,15 +91,16 @@ def _schema(op: TorchOp, domain: str) -> OpSchema:
 def trace(module: torch.nn.Module, args: tuple[Any, ...], **options: Any) -> torch.onnx.ONNXProgram:
     """Run Torch's exporter with smalti's operators and opset."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision every time
-    program = torch.onnx.export(
-        module,
-        args,
-        dynamo=True,
-        opset_version=OPSET,
-        custom_translation_table=translation_table(),
-        verbose=False,
-        **options,
-    )
+    with KnotMatrices():
+        program = torch.onnx.export(
+            module,
+            args,
+            dynamo=True,
+            opset_version=OPSET,
+            custom_translation_table=translation_table(),
+            verbose=False,
+            **options,
+        )
     assert program is not None
     lower(program.model)
     return program

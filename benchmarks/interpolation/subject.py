@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from onnx import TensorProto
 from onnx import helper as oh
 
 from smalti.runtime import native
@@ -67,7 +66,7 @@ def node(
             oh.make_tensor_value_info(k, oh.np_dtype_to_tensor_dtype(a.dtype), a.shape)
             for k, a in given.items()
         ],
-        [oh.make_tensor_value_info(k, TensorProto.FLOAT, None) for k in found],
+        [oh.make_empty_tensor_value_info(k) for k in found],
     )
     imports = [oh.make_opsetid("", _OPSET), oh.make_opsetid("smalti", 1)]
     return session(oh.make_model(graph, opset_imports=imports, ir_version=10), given, threads)

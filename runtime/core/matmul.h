@@ -123,7 +123,8 @@ class FloatRows {
 };
 
 // A chunk of at most kMaxRows rows.
-//   fill(row, buffer) -> const float *: the rotated row, padded with zeros; may use the buffer
+//   fill(row, count, buffer) -> const float *: count rotated rows, at most kLanes, each padded with
+//     zeros to padded_columns; may use the buffer, which has room for them
 //   write(first_row, rows, tile, out): takes out (rows, 16)
 template <class Mode, class Fill, class Write>
 inline Status multiply_chunk(const Weights &w, float step, int64_t first, int64_t rows,
@@ -132,13 +133,16 @@ inline Status multiply_chunk(const Weights &w, float step, int64_t first, int64_
   void *memory = scratch(Slot::kCall, bytes);
   if (memory == nullptr) return no_memory(bytes);
   const Mode mode(w, step, memory, rows);
-  const int64_t buffer_bytes = w.padded_columns * sizeof(float);
+  const int64_t buffer_bytes = kLanes * w.padded_columns * sizeof(float);
   bool exhausted = false;
   in_ranges(parallel, rows, kPrepareCost * w.padded_columns, [&](int64_t begin, int64_t end) {
     float *buffer = static_cast<float *>(scratch(Slot::kTask, buffer_bytes));
     if (buffer == nullptr) __atomic_store_n(&exhausted, true, __ATOMIC_RELAXED);
-    for (int64_t row = begin; row < end && buffer != nullptr; ++row)
-      mode.prepare(row, fill(first + row, buffer));
+    for (int64_t row = begin; row < end && buffer != nullptr; row += kLanes) {
+      const int64_t count = end - row < kLanes ? end - row : kLanes;
+      const float *x = fill(first + row, count, buffer);
+      for (int64_t i = 0; i < count; ++i) mode.prepare(row + i, x + i * w.padded_columns);
+    }
   });
   if (exhausted) return no_memory(buffer_bytes);
   with_decoder(w, [&](const auto &decode) {

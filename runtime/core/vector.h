@@ -15,6 +15,8 @@ constexpr int kLanes = 8;
 typedef float Floats __attribute__((vector_size(32)));
 typedef int32_t Ints __attribute__((vector_size(32)));
 typedef uint32_t Words __attribute__((vector_size(32)));
+typedef float HalfFloats __attribute__((vector_size(16)));
+typedef int32_t HalfInts __attribute__((vector_size(16)));
 
 // Values pass by reference: 32-byte vectors have no stable calling convention below AVX.
 inline void load(const float *from, Floats &to) { memcpy(&to, from, sizeof to); }
@@ -22,7 +24,14 @@ inline void store(const Floats &from, float *to) { memcpy(to, &from, sizeof from
 inline void load(const int32_t *from, Ints &to) { memcpy(&to, from, sizeof to); }
 inline void store(const Ints &from, int32_t *to) { memcpy(to, &from, sizeof from); }
 
-inline void broadcast(float from, Floats &to) { to = Floats{} + from; }
+inline void broadcast(float from, Floats &to) {
+#ifdef __AVX2__
+  to = Floats{} + from;
+#else
+  const HalfFloats halves[2] = {HalfFloats{} + from, HalfFloats{} + from};  // not eight stores
+  memcpy(&to, halves, sizeof to);
+#endif
+}
 inline void broadcast(int32_t from, Ints &to) { to = Ints{} + from; }
 
 // The largest integers that are not above p, for |p| <= 2^30.
@@ -44,6 +53,29 @@ inline void gather(const float *from, const Ints &at, Floats &to) {
 
 #define SMALTI_INLINE __attribute__((always_inline)) inline
 #define SMALTI_INLINE_LAMBDA __attribute__((always_inline))
+
+// to[i] = holds(a[i], b[i]) ? -1 : 0. By halves where that is the machine's width: GCC takes
+// comparisons and shuffles of wider vectors apart into single floats.
+template <class Comparison>
+SMALTI_INLINE void compare(const Floats &a, const Floats &b, const Comparison &holds, Ints &to) {
+#ifdef __AVX2__
+  to = holds(a, b);
+#else
+  HalfFloats x[2], y[2];
+  memcpy(x, &a, sizeof a);
+  memcpy(y, &b, sizeof b);
+  const HalfInts halves[2] = {holds(x[0], y[0]), holds(x[1], y[1])};
+  memcpy(&to, halves, sizeof to);
+#endif
+}
+
+SMALTI_INLINE void is_above(const Floats &a, const Floats &b, Ints &to) {
+  compare(a, b, [](const auto &x, const auto &y) SMALTI_INLINE_LAMBDA { return x > y; }, to);
+}
+
+SMALTI_INLINE void is_nan(const Floats &a, Ints &to) {
+  compare(a, a, [](const auto &x, const auto &y) SMALTI_INLINE_LAMBDA { return x != y; }, to);
+}
 
 // Calls body(i) for i in [0, kCount) without a loop: arrays of registers that are indexed by i stay
 // in registers, which compilers do not manage for the counters of small loops.

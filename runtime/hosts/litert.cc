@@ -222,8 +222,9 @@ Status compute(Slot *slot, const Tensor *inputs, size_t given, Tensor *output) {
   return run_op(op, {own, attributes, output, {tflite::parallel_for, &threads}});
 }
 
+// To NaN, or -1 where it is int8, which has no NaN: the same everywhere at least.
 void spoil(const Tensor &output) {
-  int64_t bytes = output.type == SMALTI_F32 ? sizeof(float) : 0;
+  int64_t bytes = output.type == SMALTI_F32 ? sizeof(float) : output.type == SMALTI_I8 ? 1 : 0;
   for (int i = 0; i < output.rank; ++i) bytes *= output.dims[i];
   if (output.data != nullptr && bytes > 0) memset(output.data, 0xff, static_cast<size_t>(bytes));
 }

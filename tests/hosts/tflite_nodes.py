@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Delegate, Interpreter, load_delegate
 from smalti.export.tflite_model import ABSENT, TFLiteModel
 from smalti.runtime import native
 from smalti.runtime.ops.case import Array, Case
+from smalti.runtime.ops.torch_op import OPS
 
 BLOCK = 32
 FED = ("x", "indices")  # what a model computes or is given; the other inputs are its constants
@@ -34,7 +35,7 @@ def add_case(model: TFLiteModel, op: str, case: Case, label: str, fed: Sequence[
             model.graph.inputs.append(inputs[-1])
         else:
             inputs.append(model.constant(f"{label}.{name}", array))
-    output = model.tensor(f"{label}.y", [1], "float32")
+    output = model.tensor(f"{label}.y", [1], str(OPS[op].dtype).removeprefix("torch."))
     model.smalti(op, inputs, output, case.attributes)
     model.graph.outputs.append(output)
     return output

@@ -2,6 +2,7 @@
 // weights. Patches are (channel, kernel row, kernel column), as Conv weights are. One group.
 #include "core/hadamard.h"
 #include "core/matmul.h"
+#include "ops/vq_conv/patches.h"
 
 namespace smalti::SMALTI_LEVEL {
 namespace {
@@ -51,51 +52,20 @@ Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
   return Status();
 }
 
-struct Geometry {
-  int64_t channels, height, width;  // input
-  int64_t out_height, out_width;
-  int64_t kernel[2], stride[2], pad[2], dilation[2];
-
-  // patch (channels, kernel height, kernel width) of one output pixel; zero where it is padding
-  void gather(const float *image, int64_t pixel, float *patch) const {
-    const int64_t top = pixel / out_width * stride[0] - pad[0];
-    const int64_t left = pixel % out_width * stride[1] - pad[1];
-    for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t i = 0; i < kernel[0]; ++i) {
-        const int64_t y = top + i * dilation[0];
-        const float *line = y >= 0 && y < height ? image + (c * height + y) * width : nullptr;
-        gather_line(line, left, patch);
-        patch += kernel[1];
-      }
-    }
-  }
-
-  // One line of a kernel's taps; a line of nullptr is padding.
-  void gather_line(const float *line, int64_t left, float *taps) const {
-    const int64_t right = left + (kernel[1] - 1) * dilation[1];
-    if (line != nullptr && left >= 0 && right < width) {
-      for (int64_t j = 0; j < kernel[1]; ++j) taps[j] = line[left + j * dilation[1]];
-      return;
-    }
-    for (int64_t j = 0; j < kernel[1]; ++j) {
-      const int64_t x = left + j * dilation[1];
-      taps[j] = line != nullptr && x >= 0 && x < width ? line[x] : 0.0f;
-    }
-  }
-};
-
 Geometry geometry(const Call &call) {
   const int64_t *in = call.inputs[kX].dims, *out = call.output->dims;
   const Value *a = call.attributes;
-  return {in[1],
-          in[2],
-          in[3],
-          out[2],
-          out[3],
-          {a[kKernelShape].ints[0], a[kKernelShape].ints[1]},
-          {a[kStrides].ints[0], a[kStrides].ints[1]},
-          {a[kPads].ints[0], a[kPads].ints[1]},
-          {a[kDilations].ints[0], a[kDilations].ints[1]}};
+  Geometry found = {in[1],
+                    in[2],
+                    in[3],
+                    out[2],
+                    out[3],
+                    {a[kKernelShape].ints[0], a[kKernelShape].ints[1]},
+                    {a[kStrides].ints[0], a[kStrides].ints[1]},
+                    {a[kPads].ints[0], a[kPads].ints[1]},
+                    {a[kDilations].ints[0], a[kDilations].ints[1]}};
+  found.flatten();
+  return found;
 }
 
 Status check(const Call &call, const Weights &w, const Geometry &g) {
@@ -117,37 +87,68 @@ Status check(const Call &call, const Weights &w, const Geometry &g) {
   return check_rotation(w.header, block, static_cast<uint64_t>(call.attributes[kSeed].i));
 }
 
+// Patches of `count` pixels from number `first` on, maybe of several images: to (count, stride).
+void gather(const Geometry &g, const float *images, int64_t first, int64_t count, float *to,
+            int64_t stride) {
+  for (int64_t done = 0; done < count;) {
+    const int64_t pixel = (first + done) % g.pixels(), left = g.out_width - pixel % g.out_width;
+    const int64_t part = left < count - done ? left : count - done;
+    const float *image = images + (first + done) / g.pixels() * g.image();
+    gather_patches(g, image, pixel, part, to + done * stride, stride);
+    done += part;
+  }
+}
+
+// One tile's channels of `count` pixels of one image: out (count, 16) -> y (channels, pixels).
+void scatter(const float *out, const float *bias, int64_t channels, int64_t count, int64_t pixels,
+             float *y) {
+  for (int64_t base = 0; base < channels; base += kLanes) {
+    for (int64_t k = 0; k < count; k += kLanes) {
+      const int64_t rows = count - k < kLanes ? count - k : kLanes;
+      Floats eight[kLanes] = {};
+      for (int64_t i = 0; i < rows; ++i) load(out + (k + i) * kTileRows + base, eight[i]);
+      transpose(eight);
+      for (int64_t c = 0; c < kLanes && base + c < channels; ++c) {
+        if (bias != nullptr) eight[c] += bias[base + c];
+        float values[kLanes];
+        store(eight[c], values);
+        memcpy(y + (base + c) * pixels + k, values, rows * sizeof *values);
+      }
+    }
+  }
+}
+
 Status run(const Call &call) {
   Weights w;
   SMALTI_TRY(open_weights(call.inputs[kCodes], call.inputs[kScales], call.inputs[kGrid], &w));
   const Geometry g = geometry(call);
   SMALTI_TRY(check(call, w, g));
-  const int64_t pixels = g.out_height * g.out_width, image = g.channels * g.height * g.width;
-  const int64_t columns = w.header.columns, channels = w.header.rows;
+  const int64_t pixels = g.pixels(), columns = w.header.columns, channels = w.header.rows;
   const int block = static_cast<int>(call.attributes[kBlock].i);
   const uint64_t seed = static_cast<uint64_t>(call.attributes[kSeed].i);
   const float *from = static_cast<const float *>(call.inputs[kX].data);
   const float *bias = static_cast<const float *>(call.inputs[kBias].data);
   float *to = static_cast<float *>(call.output->data);
 
-  const auto fill = [&](int64_t row, float *buffer) -> const float * {
-    g.gather(from + row / pixels * image, row % pixels, buffer);
-    flip_signs(seed, columns, buffer);
-    hadamard_blocks(buffer, columns, block);
-    memset(buffer + columns, 0, (w.padded_columns - columns) * sizeof *buffer);
+  const auto fill = [&](int64_t first, int64_t count, float *buffer) -> const float * {
+    gather(g, from, first, count, buffer, w.padded_columns);
+    for (int64_t i = 0; i < count; ++i) {
+      float *row = buffer + i * w.padded_columns;
+      flip_signs(seed, columns, row);
+      hadamard_blocks(row, columns, block);
+      memset(row + columns, 0, (w.padded_columns - columns) * sizeof *row);
+    }
     return buffer;
   };
   // Rows of one tile are pixels, maybe of several images; out is (rows, 16).
   const auto write = [&](int64_t first, int64_t rows, int64_t tile, const float *out) {
+    const int64_t channel = tile * kTileRows, left = channels - channel;
     for (int64_t row = 0; row < rows;) {
       const int64_t n = (first + row) / pixels, pixel = (first + row) % pixels;
-      const int64_t left = pixels - pixel, count = left < rows - row ? left : rows - row;
-      for (int64_t i = 0; i < kTileRows && tile * kTileRows + i < channels; ++i) {
-        const int64_t channel = tile * kTileRows + i;
-        const float add = bias == nullptr ? 0.0f : bias[channel];
-        float *y = to + (n * channels + channel) * pixels + pixel;
-        for (int64_t k = 0; k < count; ++k) y[k] = out[(row + k) * kTileRows + i] + add;
-      }
+      const int64_t count = pixels - pixel < rows - row ? pixels - pixel : rows - row;
+      scatter(out + row * kTileRows, bias == nullptr ? nullptr : bias + channel,
+              left < kTileRows ? left : kTileRows, count, pixels,
+              to + (n * channels + channel) * pixels + pixel);
       row += count;
     }
   };

@@ -31,10 +31,11 @@ Status run(const Call &call) {
   const float *from = static_cast<const float *>(x.data);
   const float *add = static_cast<const float *>(bias.data);
   float *to = static_cast<float *>(call.output->data);
-  const auto fill = [&](int64_t row, float *buffer) -> const float * {
+  const auto fill = [&](int64_t row, int64_t count, float *buffer) -> const float * {
     if (columns == w.padded_columns) return from + row * columns;
-    memcpy(buffer, from + row * columns, columns * sizeof *buffer);
-    memset(buffer + columns, 0, (w.padded_columns - columns) * sizeof *buffer);
+    memset(buffer, 0, count * w.padded_columns * sizeof *buffer);
+    for (int64_t i = 0; i < count; ++i)
+      memcpy(buffer + i * w.padded_columns, from + (row + i) * columns, columns * sizeof *buffer);
     return buffer;
   };
   const auto write = [&](int64_t first, int64_t rows, int64_t tile, const float *out) {

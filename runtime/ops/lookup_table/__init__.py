@@ -1,0 +1,1 @@
+"""Functions of int8 values, as tables."""

@@ -1,0 +1,1 @@
+"""Layers of Kolmogorov-Arnold networks: a spline on every edge."""
