@@ -20,7 +20,6 @@ from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
 from smalti.export.tflite_names import layer_of, name_tensors, put_in_order
 from smalti.export.tflite_ops import OurOps
 from smalti.export.translate import load_ops
-from smalti.quant.layers import PackedLayer
 from smalti.runtime import native
 from smalti.runtime.ops.torch_op import DOMAIN, TorchOp
 
@@ -35,12 +34,12 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     """
     for op in load_ops().values():
         lower(op.overload)(_lowering(op))
-    with _signless_codes(module), OurOps(module):
+    with _signless(module) as unsigned, OurOps(module):
         content = litert_torch.convert(module, args).model_content()
     model = TFLiteModel.read(content)
     put_in_order(model)
     name_tensors(model, module)
-    _restore(model)
+    _restore(model, unsigned)
     _keep_input_types(model, args)
     return model
 
@@ -75,21 +74,25 @@ def _plain(value: Any) -> Any:
 
 
 @contextmanager
-def _signless_codes(module: nn.Module) -> Iterator[None]:
-    """The converter knows no unsigned constants."""
-    packed = [m for m in module.modules() if isinstance(m, PackedLayer)]
-    codes = [layer.codes for layer in packed]
-    for layer in packed:
-        layer.codes = layer.codes.view(torch.int8)
+def _signless(module: nn.Module) -> Iterator[set[bytes]]:
+    """Let unsigned bytes pass for signed ones, as the converter knows no others; yield them."""
+    kept = [
+        (part, name, buffer)
+        for part in module.modules()
+        for name, buffer in part.named_buffers(recurse=False)
+        if buffer.dtype == torch.uint8
+    ]
+    for part, name, buffer in kept:
+        setattr(part, name, buffer.view(torch.int8))
     try:
-        yield
+        yield {buffer.numpy().tobytes() for _, _, buffer in kept}
     finally:
-        for layer, kept in zip(packed, codes, strict=True):
-            layer.codes = kept
+        for part, name, buffer in kept:
+            setattr(part, name, buffer)
 
 
-def _restore(model: TFLiteModel) -> None:
-    """Turn the converter's calls into our operators."""
+def _restore(model: TFLiteModel, unsigned: set[bytes]) -> None:
+    """Turn the converter's calls into our operators; `unsigned`: contents of unsigned constants."""
     operators, model.graph.operators = model.graph.operators, []
     renamed: dict[int, int] = {}
     for operator in operators:
@@ -98,7 +101,7 @@ def _restore(model: TFLiteModel) -> None:
         if name is None:
             model.graph.operators.append(operator)
         else:
-            renamed[int(operator.outputs[0])] = _add(model, name, operator)
+            renamed[int(operator.outputs[0])] = _add(model, name, operator, unsigned)
     model.graph.outputs = [renamed.get(int(i), int(i)) for i in model.graph.outputs]
     model.drop_unused_codes()
 
@@ -110,18 +113,19 @@ def _called(model: TFLiteModel, operator: Any) -> str | None:
     return code.decode().removeprefix(prefix) if code.startswith(prefix.encode()) else None
 
 
-def _add(model: TFLiteModel, name: str, operator: Any) -> int:
+def _add(model: TFLiteModel, name: str, operator: Any, unsigned: set[bytes]) -> int:
     """Add our operator in place of its call; tensors are named by their layer and port."""
     op, tensors = load_ops()[name], model.graph.tensors
     config = json.loads(bytes(operator.customOptions))
     layer, output = config.pop(_LAYER) or "model", int(operator.outputs[0])
     tensors[output].name = f"{layer}.{name}"
-    for port, index in zip(op.inputs, operator.inputs, strict=False):
-        if len(model.data(tensors[index])):
-            tensors[index].name = f"{layer}.{port}"
-        if port == "codes":
-            tensors[index].type = schema.TensorType.UINT8
     kinds = native.signature(name).inputs.values()
+    for port, kind, index in zip(op.inputs, kinds, operator.inputs, strict=False):
+        data = model.data(tensors[index])
+        if len(data):
+            tensors[index].name = f"{layer}.{port}"
+        if "u8" in kind.rstrip("?").split("|") and data.tobytes() in unsigned:
+            tensors[index].type = schema.TensorType.UINT8
     inputs = [
         _widened(model, index) if kind == "i64" else index
         for index, kind in zip(operator.inputs, kinds, strict=False)
