@@ -13,6 +13,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
+from smalti.export.complex import in_reals
 from smalti.export.engine_nodes import ROUNDING, rounding_attributes
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
 from smalti.export.files import written_whole
@@ -62,6 +63,7 @@ def export_onnx(
 
     Raises:
         CheckError: the file does not give what the module gives; nothing is written.
+        ConversionError: complex numbers that have no form in reals.
         ValueError: an unknown fallback.
     """
     if fallback not in FALLBACKS:
@@ -70,13 +72,14 @@ def export_onnx(
     names = list(input_names or argument_names(module, len(args)))
     with evaluating(module), written_whole(path) as draft:
         progress("tracing")
-        model = trace(
-            module,
-            args,
-            dynamic_shapes=dynamic_shapes,
-            input_names=names,
-            output_names=list(output_names) if output_names else None,
-        ).model
+        with in_reals(module, args):
+            model = trace(
+                module,
+                args,
+                dynamic_shapes=dynamic_shapes,
+                input_names=names,
+                output_names=list(output_names) if output_names else None,
+            ).model
         _clean(model)
         progress("deriving fallbacks")
         add_fallbacks(model, fallback)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from smalti.export.complex import in_reals
 from smalti.export.files import written_whole
 from smalti.export.manifest import argument_names, describe
 from smalti.export.quiet import quiet
@@ -68,7 +69,8 @@ def export_tflite(
     inputs = list(input_names or argument_names(module, len(args)))
     with evaluating(module), written_whole(path) as draft:
         progress("converting")
-        model = _lower(module, args)
+        with in_reals(module, args):
+            model = _lower(module, args)
         model.name_ports(inputs, output_names)
         progress("verifying")
         with model.float_activations(), float_activations(module):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from smalti.runtime.errors import SmaltiError
 from smalti.runtime.ops.grid_sample.op import grid_sample
-from smalti.runtime.ops.irfft.op import irfft
 from smalti.runtime.ops.resize_cubic.op import resize_cubic
 
 _MODES = {"bilinear": 0, "nearest": 1, "bicubic": 2}
@@ -20,45 +18,22 @@ _PADDING = {"zeros": 0, "border": 1, "reflection": 2}
 
 
 class ConversionError(SmaltiError):
-    """A module that cannot become a `.tflite` file."""
+    """A module that cannot become a file."""
 
     exit_code = 2
 
 
 class OurOps(TorchFunctionMode):
-    """Inside this mode, Torch's functions call our operators where LiteRT lacks them.
-
-    LiteRT has next to nothing for complex numbers either. A spectrum is remembered as the pairs of
-    reals that it was made of, which is what our operator reads.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pairs: dict[int, tuple[Tensor, Tensor]] = {}  # with what the key is the identity of
+    """Inside this mode, Torch's functions call our operators where LiteRT lacks them."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         """Replace a call, or let it through."""
         given = kwargs or {}
-        if func is torch.fft.irfft:
-            return _irfft(self._pairs_of(args[0]), *args[1:], **given)
         replaced = _REPLACED.get(func)
         found = replaced(*args, **given) if replaced else None
-        if found is None:
-            found = func(*args, **given)
-        if func in (torch.view_as_complex, torch.complex):
-            pairs = args[0] if func is torch.view_as_complex else torch.stack(tuple(args), -1)
-            self._pairs[id(found)] = found, pairs
-        return found
-
-    def _pairs_of(self, spectrum: Tensor) -> Tensor:
-        if id(spectrum) not in self._pairs:
-            raise ConversionError(
-                "irfft of computed complex numbers; compute with real and imaginary parts, and "
-                "join them by torch.complex or torch.view_as_complex right before"
-            )
-        return self._pairs[id(spectrum)][1]
+        return func(*args, **given) if found is None else found
 
 
 def _grid_sample(
@@ -99,18 +74,6 @@ def _interpolate(
 
 def _pair(factor: Any) -> Sequence[float]:
     return factor if isinstance(factor, list | tuple) else (factor, factor)
-
-
-def _irfft(pairs: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
-    """pairs: (..., bins, 2); cut or filled up with zeros to the bins of a signal of length n."""
-    if dim not in (-1, pairs.dim() - 2) or norm not in (None, "backward"):
-        raise ConversionError(f"irfft: dim={dim}, norm={norm!r}; use the last one and 'backward'")
-    length = 2 * (pairs.shape[-2] - 1) if n is None else n
-    bins = length // 2 + 1
-    missing = bins - pairs.shape[-2]
-    if missing > 0:
-        return irfft.call(functional.pad(pairs, (0, 0, 0, missing)), length)
-    return irfft.call(pairs[..., :bins, :] if missing else pairs, length)
 
 
 _REPLACED: dict[Any, Callable[..., Tensor | None]] = {

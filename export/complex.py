@@ -1,0 +1,179 @@
+"""Modules with complex numbers, traced as if they had been written in reals.
+
+No engine computes with complex numbers, and Torch's exporters refuse most of what modules do with
+them. While `in_reals` lasts, complex tensors are `Complex`, which Torch's functions take for
+tensors, and complex parameters are pairs of reals.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from smalti.export import complex_fft, complex_functions, complex_shapes
+from smalti.export.complex_forms import Canvas
+from smalti.export.complex_number import Complex, of_pairs
+from smalti.export.tflite_ops import ConversionError
+
+assert complex_shapes  # which registers its functions
+
+
+@contextmanager
+def in_reals(module: nn.Module, args: Sequence[Any]) -> Iterator[None]:
+    """Let complex numbers be pairs of reals in whatever traces the module.
+
+    Raises:
+        ConversionError: an operation on complex numbers that has no form in reals, or complex
+            inputs or outputs. The message names the layer.
+    """
+    if any(isinstance(a, Tensor) and a.dtype.is_complex for a in tree_leaves(args)):
+        raise ConversionError("an input is complex; take pairs, and join them by view_as_complex")
+    names = {layer: name for name, layer in module.named_modules()}
+    with ExitStack() as stack:
+        for layer in names:
+            stack.enter_context(_pairs_in(layer))
+        check = module.register_forward_hook(_check_outputs)
+        stack.callback(check.remove)
+        mode = stack.enter_context(_Reals(names))
+        try:
+            yield
+        except Exception as error:
+            if mode.refused is None or error is mode.refused:
+                raise
+            raise mode.refused from error
+
+
+def _check_outputs(module: nn.Module, args: Any, outputs: Any) -> None:
+    if any(isinstance(leaf, Complex) for leaf in tree_leaves(outputs)):
+        raise ConversionError("an output is complex; return torch.view_as_real of it")
+
+
+@contextmanager
+def _pairs_in(layer: nn.Module) -> Iterator[None]:
+    """Keep a layer's complex tensors as pairs; reading one still gives a complex number."""
+    kept: list[tuple[dict[str, Any], str, Any]] = []
+    for store in (layer._parameters, layer._buffers, vars(layer)):
+        for name, value in store.items():
+            if isinstance(value, Tensor) and value.dtype.is_complex:
+                kept.append((store, name, value))
+    if not kept:
+        yield
+        return
+    kind = type(layer)
+    held = {name: _reader(name) for store, name, _ in kept if store is not vars(layer)}
+    for store, name, value in kept:
+        pairs = torch.view_as_real(value.detach().resolve_conj()).float()
+        if store is layer._parameters:
+            store[name] = nn.Parameter(pairs, requires_grad=False)
+        else:
+            store[name] = pairs if store is layer._buffers else of_pairs(pairs)
+    same = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    layer.__class__ = type(kind.__name__, (kind,), held | same)
+    try:
+        yield
+    finally:
+        layer.__class__ = kind
+        for store, name, value in kept:
+            store[name] = value
+
+
+def _reader(name: str) -> property:
+    def read(layer: nn.Module) -> Complex:
+        pairs = layer._parameters.get(name)
+        pairs = layer._buffers[name] if pairs is None else pairs
+        assert pairs is not None
+        return of_pairs(pairs)
+
+    return property(read)
+
+
+class _Reals(TorchFunctionMode):
+    """Calls our functions where a complex tensor goes in or would come out."""
+
+    def __init__(self, names: Mapping[nn.Module, str]) -> None:
+        super().__init__()
+        self._names = names
+        self.refused: ConversionError | None = None
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        """Replace a call, or let it through."""
+        given = kwargs or {}
+        try:
+            if func in _MAKERS and _is_real(args):
+                return _MAKERS[func](*args, **given)
+            if not _is_real((args, given)):
+                return Complex.__torch_function__(func, types, args, given)
+            if func in _ZEROS and _names_complex((args, given)):
+                return _zeros(func, args, given)
+            found = func(*args, **given)
+            if isinstance(found, Tensor) and found.dtype.is_complex:
+                raise ConversionError(
+                    f"{func.__name__} makes complex numbers; make their real and imaginary parts, "
+                    "and join them by torch.complex"
+                )
+            return found
+        except ConversionError as error:
+            self.refused = self.refused or ConversionError(f"{self._layer()}: {error}")
+            raise self.refused from error
+
+    def _layer(self) -> str:
+        """The innermost module whose code is running."""
+        for frame, _ in reversed(list(traceback.walk_stack(None))[::-1]):
+            layer = frame.f_locals.get("self")
+            if isinstance(layer, nn.Module) and self._names.get(layer):
+                return self._names[layer]
+        return "the model"
+
+
+def _is_real(values: Any) -> bool:
+    return not any(isinstance(v, Complex) for v in tree_leaves(values))
+
+
+def _names_complex(values: Any) -> bool:
+    return any(isinstance(v, torch.dtype) and v.is_complex for v in tree_leaves(values))
+
+
+_ZEROS = (torch.zeros, torch.empty, Tensor.new_zeros, Tensor.new_empty, torch.zeros_like)
+
+
+def _zeros(func: Any, args: Sequence[Any], given: Mapping[str, Any]) -> Complex:
+    """Zeros of any maker, and uninitialized numbers, which a module has to fill."""
+    sizes = [a for a in args if not isinstance(a, Tensor | torch.dtype)]
+    if func is torch.zeros_like:
+        sizes = [args[0].shape]
+    sizes = sizes or [given["size"]]
+    listed = list(sizes[0]) if not isinstance(sizes[0], int | torch.SymInt) else sizes
+    return Complex(Canvas(listed, []))
+
+
+def _join(real: Tensor, imag: Tensor) -> Complex:
+    return of_pairs(torch.stack(torch.broadcast_tensors(real, imag), -1))
+
+
+def _polar(abs: Tensor, angle: Tensor) -> Complex:  # noqa: A002 (Torch's name)
+    return _join(abs * angle.cos(), abs * angle.sin())
+
+
+_MAKERS: dict[Any, Callable[..., Any]] = {
+    torch.view_as_complex: of_pairs,
+    torch.complex: _join,
+    torch.polar: _polar,
+    torch.fft.rfft: complex_fft.rfft,
+    torch.fft.rfft2: complex_fft.rfft2,
+    torch.fft.rfftn: complex_fft.rfftn,
+    torch.fft.fft: complex_fft.fft,
+    torch.fft.ifft: complex_fft.ifft,
+    torch.fft.fft2: complex_fft.fftn,
+    torch.fft.fftn: complex_fft.fftn,
+    torch.fft.irfft: complex_fft.irfft,
+}
+assert complex_functions
