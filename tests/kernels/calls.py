@@ -1,0 +1,69 @@
+"""A program that runs operators on any machine: run_calls.cc with the library in it."""
+
+import ctypes
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from smalti.runtime import native
+from smalti.runtime.c_types import Attribute, Tensor
+from smalti.runtime.ops.case import Case
+
+HERE = Path(__file__).parent
+RUNTIME = HERE.parents[1] / "runtime"
+FLAGS = ["-std=c++17", "-fno-rtti", "-fno-threadsafe-statics", "-ffp-contract=off"]
+LEVEL = ["-DSMALTI_LEVEL=portable", '-DSMALTI_VERSION="portable"', "-fno-math-errno", "-Wno-psabi"]
+
+
+def compile_program(compiler: Sequence[str], link: Sequence[str], folder: Path) -> Path:
+    """The portable level under every name; `compiler` and `link` are commands with their flags."""
+    core = [RUNTIME / "core" / f"{name}.cc" for name in ("levels", "memory", "signs", "table")]
+    hosts = [RUNTIME / "hosts" / f"{name}.cc" for name in ("c_api", "pool")]
+    sources = [*sorted(RUNTIME.glob("ops/*/kernel.cc")), *core, *hosts, HERE / "run_calls.cc"]
+    include = [f"-I{RUNTIME}", f"-I{RUNTIME / 'include'}"]
+
+    def build(i: int) -> str:
+        target = str(folder / f"{i}.o")
+        given = [*FLAGS, *LEVEL, *include, "-c", str(sources[i]), "-o", target]
+        given += ["-Davx2=portable", "-Davx512=portable"] if sources[i].stem == "levels" else []
+        done = subprocess.run([*compiler, *given], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return target
+
+    with ThreadPoolExecutor(2) as pool:
+        objects = list(pool.map(build, range(len(sources))))
+    program = folder / "run_calls"
+    done = subprocess.run([*link, "-pthread", *objects, "-o", str(program)], capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return program
+
+
+def _sized(data: bytes) -> bytes:
+    return bytes(ctypes.c_int64(len(data))) + data
+
+
+def _counted(items: Sequence[bytes]) -> bytes:
+    return b"".join([bytes(ctypes.c_int32(len(items))), *items])
+
+
+def _written(op: str, case: Case) -> bytes:
+    declared = native.signature(op)
+    given = [case.inputs.get(name) for name in declared.inputs]
+    arrays = [None if a is None else np.asarray(a, order="C") for a in given]
+    tensors = [bytes(Tensor.of(a)) + (b"" if a is None else _sized(a.tobytes())) for a in arrays]
+    attributes = [
+        bytes(Attribute.of(k, declared.attributes[k], v)) + _sized(k.encode())
+        for k, v in case.attributes.items()
+    ]
+    return _sized(op.encode()) + _counted(tensors) + _counted(attributes)
+
+
+def run_calls(
+    command: Sequence[str], calls: Sequence[tuple[str, Case]], threads: int
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the program; stdout has the results one after the other."""
+    given = bytes(ctypes.c_int32(threads)) + _counted([_written(op, c) for op, c in calls])
+    return subprocess.run(command, input=given, capture_output=True)
