@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from smalti.export import complex_fft, complex_functions, complex_shapes
+import smalti.export.complex_functions
+import smalti.export.complex_shapes  # noqa: F401 (they register what they have)
+from smalti.export import complex_fft
 from smalti.export.complex_forms import Canvas
-from smalti.export.complex_number import Complex, of_pairs
+from smalti.export.complex_number import Complex, of_pairs, pairs_of
 from smalti.export.tflite_ops import ConversionError
-
-assert complex_shapes  # which registers its functions
 
 
 @contextmanager
@@ -69,11 +69,11 @@ def _pairs_in(layer: nn.Module) -> Iterator[None]:
     kind = type(layer)
     held = {name: _reader(name) for store, name, _ in kept if store is not vars(layer)}
     for store, name, value in kept:
-        pairs = torch.view_as_real(value.detach().resolve_conj()).float()
+        pairs: Any = torch.view_as_real(value.detach().resolve_conj()).float()
         if store is layer._parameters:
-            store[name] = nn.Parameter(pairs, requires_grad=False)
-        else:
-            store[name] = pairs if store is layer._buffers else of_pairs(pairs)
+            pairs = nn.Parameter(pairs, requires_grad=False)
+        read: Any = of_pairs(pairs) if store is vars(layer) else pairs
+        store[name] = read
     same = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     layer.__class__ = type(kind.__name__, (kind,), held | same)
     try:
@@ -86,10 +86,8 @@ def _pairs_in(layer: nn.Module) -> Iterator[None]:
 
 def _reader(name: str) -> property:
     def read(layer: nn.Module) -> Complex:
-        pairs = layer._parameters.get(name)
-        pairs = layer._buffers[name] if pairs is None else pairs
-        assert pairs is not None
-        return of_pairs(pairs)
+        held: Any = layer._parameters if name in layer._parameters else layer._buffers
+        return of_pairs(held[name])
 
     return property(read)
 
@@ -108,12 +106,12 @@ class _Reals(TorchFunctionMode):
         """Replace a call, or let it through."""
         given = kwargs or {}
         try:
-            if func in _MAKERS and _is_real(args):
+            if func in _MAKERS:
                 return _MAKERS[func](*args, **given)
-            if not _is_real((args, given)):
+            if any(isinstance(v, Complex | complex) for v in tree_leaves((args, given))):
                 return Complex.__torch_function__(func, types, args, given)
-            if func in _ZEROS and _names_complex((args, given)):
-                return _zeros(func, args, given)
+            if func is _CFLOAT or _names_complex((args, given)):
+                return _converted(func, args, given)
             found = func(*args, **given)
             if isinstance(found, Tensor) and found.dtype.is_complex:
                 raise ConversionError(
@@ -127,39 +125,37 @@ class _Reals(TorchFunctionMode):
 
     def _layer(self) -> str:
         """The innermost module whose code is running."""
-        for frame, _ in reversed(list(traceback.walk_stack(None))[::-1]):
+        for frame, _ in traceback.walk_stack(None):  # from the innermost on
             layer = frame.f_locals.get("self")
             if isinstance(layer, nn.Module) and self._names.get(layer):
                 return self._names[layer]
         return "the model"
 
 
-def _is_real(values: Any) -> bool:
-    return not any(isinstance(v, Complex) for v in tree_leaves(values))
+_CFLOAT: Any = getattr(Tensor, "cfloat")  # noqa: B009 (Torch does not declare it)
 
 
 def _names_complex(values: Any) -> bool:
     return any(isinstance(v, torch.dtype) and v.is_complex for v in tree_leaves(values))
 
 
-_ZEROS = (torch.zeros, torch.empty, Tensor.new_zeros, Tensor.new_empty, torch.zeros_like)
-
-
-def _zeros(func: Any, args: Sequence[Any], given: Mapping[str, Any]) -> Complex:
-    """Zeros of any maker, and uninitialized numbers, which a module has to fill."""
-    sizes = [a for a in args if not isinstance(a, Tensor | torch.dtype)]
+def _converted(func: Any, args: Sequence[Any], given: Mapping[str, Any]) -> Complex:
+    """Real numbers made complex, or zeros, for which whatever is uninitialized counts."""
+    if func in (_CFLOAT, Tensor.to, Tensor.type):
+        return of_pairs(pairs_of(args[0]))
+    if func not in (torch.zeros, torch.empty, Tensor.new_zeros, Tensor.new_empty, torch.zeros_like):
+        raise ConversionError(f"{func.__name__} of complex numbers; start from torch.zeros")
+    sizes = [a for a in args if not isinstance(a, Tensor | torch.dtype)] or [given.get("size")]
     if func is torch.zeros_like:
         sizes = [args[0].shape]
-    sizes = sizes or [given["size"]]
-    listed = list(sizes[0]) if not isinstance(sizes[0], int | torch.SymInt) else sizes
-    return Complex(Canvas(listed, []))
+    return Complex(Canvas(list(sizes[0]) if isinstance(sizes[0], list | tuple) else sizes, []))
 
 
 def _join(real: Tensor, imag: Tensor) -> Complex:
     return of_pairs(torch.stack(torch.broadcast_tensors(real, imag), -1))
 
 
-def _polar(abs: Tensor, angle: Tensor) -> Complex:  # noqa: A002 (Torch's name)
+def _polar(abs: Tensor, angle: Tensor) -> Complex:
     return _join(abs * angle.cos(), abs * angle.sin())
 
 
@@ -176,4 +172,3 @@ _MAKERS: dict[Any, Callable[..., Any]] = {
     torch.fft.fftn: complex_fft.fftn,
     torch.fft.irfft: complex_fft.irfft,
 }
-assert complex_functions

@@ -17,7 +17,7 @@ _INVERSE = {None: -1.0, "backward": -1.0, "ortho": -0.5, "forward": 0.0}
 
 
 def _scale(n: int, norm: str | None, sign: int) -> float:
-    return float(n) ** (_FORWARD if sign < 0 else _INVERSE)[norm]
+    return float(n ** (_FORWARD if sign < 0 else _INVERSE)[norm])
 
 
 def _form(x: Any) -> Form:

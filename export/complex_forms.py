@@ -185,7 +185,7 @@ def painted(form: Form, ranges: Ranges, value: Form | None) -> Form:
 
 
 def _around(shape: Sequence[int], ranges: Ranges) -> list[list[Range]]:
-    """Return boxes that together are all but the one at the ranges: axis by axis, before and after."""
+    """Return boxes that are all but the one at the ranges: before and after it, axis by axis."""
     found, box = [], whole(shape)
     for axis, (start, stop) in enumerate(ranges):
         for part in ((0, start), (stop, shape[axis])):

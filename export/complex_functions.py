@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from smalti.export.complex_forms import Canvas, Pairs, Patch, canvas, whole
 from smalti.export.complex_number import Complex, function, of_pairs, pairs_of
 from smalti.export.tflite_ops import ConversionError
 
 Value = Any  # a Complex, a real tensor or a number
-
-
-def _axis(x: Complex | Tensor, axis: int) -> int:
-    return axis % x.ndim
 
 
 def _bilinear(product: Callable[[Any, Any], Tensor], a: Value, b: Value) -> Complex:
@@ -30,13 +25,13 @@ def _bilinear(product: Callable[[Any, Any], Tensor], a: Value, b: Value) -> Comp
     return of_pairs(torch.stack([real, product(a.real, b.imag) + product(a.imag, b.real)], -1))
 
 
-@function("add", "__add__", "__radd__", "__iadd__", "add_")
+@function("add", "__add__", "__radd__", "__iadd__")
 def _add(a: Value, b: Value, alpha: float = 1) -> Complex:
     x, y = pairs_of(a), pairs_of(b)
     return of_pairs(x + (y if alpha == 1 else alpha * y))
 
 
-@function("sub", "__sub__", "__isub__", "sub_")
+@function("sub", "__sub__", "__isub__")
 def _sub(a: Value, b: Value) -> Complex:
     return of_pairs(pairs_of(a) - pairs_of(b))
 
@@ -46,7 +41,7 @@ def _rsub(a: Value, b: Value) -> Complex:
     return _sub(b, a)
 
 
-@function("mul", "__mul__", "__rmul__", "__imul__", "multiply", "mul_")
+@function("mul", "__mul__", "__rmul__", "__imul__", "multiply")
 def _mul(a: Value, b: Value) -> Complex:
     real, other = (b, a) if isinstance(a, Complex) else (a, b)
     if isinstance(real, int | float):
@@ -54,7 +49,7 @@ def _mul(a: Value, b: Value) -> Complex:
     return _bilinear(torch.mul, a, b)
 
 
-@function("div", "__truediv__", "__itruediv__", "divide", "true_divide", "div_")
+@function("div", "__truediv__", "__itruediv__", "divide", "true_divide")
 def _div(a: Value, b: Value) -> Complex:
     if isinstance(b, int | float):
         return of_pairs(a.pairs / b)
@@ -92,8 +87,8 @@ def _rmatmul(a: Value, b: Value) -> Complex:
 def _linear(x: Value, weight: Value, bias: Value | None = None) -> Complex:
     """One product of reals: each weight w as ((w.re, -w.im), (w.im, w.re))."""
     if not isinstance(x, Complex) or not isinstance(weight, Complex):
-        found = _bilinear(functional.linear, x, weight)
-        return found if bias is None else _add(found, bias)
+        product = _bilinear(functional.linear, x, weight)
+        return product if bias is None else _add(product, bias)
     rows, columns = weight.shape
     block = _block(weight.pairs).permute(0, 2, 1, 3).reshape(2 * rows, 2 * columns)
     added = None if bias is None else pairs_of(bias).flatten()
@@ -110,7 +105,9 @@ def _block(pairs: Tensor) -> Tensor:
 @function("einsum")
 def _einsum(equation: str, *operands: Any) -> Complex:
     """Pairs are one more index of the sum."""
-    given = operands[0] if len(operands) == 1 and isinstance(operands[0], list | tuple) else operands
+    given = (
+        operands[0] if len(operands) == 1 and isinstance(operands[0], list | tuple) else operands
+    )
     if len(given) != 2 or "->" not in equation:
         raise ConversionError(
             f"einsum({equation!r}) of {len(given)} complex tensors; write out what is kept (->), "
@@ -121,7 +118,9 @@ def _einsum(equation: str, *operands: Any) -> Complex:
     y, z = [c for c in "zyxwvutsrqponmlkjihgfedcba" if c not in equation][:2]
     a, b = given
     if isinstance(a, Complex) and isinstance(b, Complex):
-        return of_pairs(torch.einsum(f"{left}{z},{right}{y}{z}->{out}{y}", a.pairs, _block(b.pairs)))
+        return of_pairs(
+            torch.einsum(f"{left}{z},{right}{y}{z}->{out}{y}", a.pairs, _block(b.pairs))
+        )
     if isinstance(a, Complex):
         return of_pairs(torch.einsum(f"{left}{z},{right}->{out}{z}", a.pairs, b))
     return of_pairs(torch.einsum(f"{left},{right}{z}->{out}{z}", a, b.pairs))
@@ -140,6 +139,12 @@ def _imag(x: Complex) -> Tensor:
 @function("abs", "__abs__", "absolute")
 def _abs(x: Complex) -> Tensor:
     return x.pairs.square().sum(-1).sqrt()
+
+
+@function("exp")
+def _exp(x: Complex) -> Complex:
+    size, angle = x.real.exp(), x.imag
+    return of_pairs(torch.stack([size * angle.cos(), size * angle.sin()], -1))
 
 
 @function("angle")
@@ -177,70 +182,4 @@ def _mean(x: Complex, dim: Any = None, keepdim: bool = False) -> Complex:
 
 def _axes(x: Complex, dim: Any) -> list[int]:
     axes = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
-    return [_axis(x, a) for a in axes]
-
-
-@function("zeros_like")
-def _zeros_like(x: Complex, **options: Any) -> Complex:
-    return Complex(Canvas(x.form.shape, []))
-
-
-@function("pad")
-def _pad(x: Complex, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Complex:
-    """Zeros are a canvas, so that a transform can leave them out."""
-    if mode != "constant" or value or min(pad) < 0:
-        raise ConversionError(f"pad({list(pad)}, {mode!r}) of complex numbers; fill up with zeros")
-    sizes, ranges = list(x.shape), whole(x.shape)
-    for i in range(len(pad) // 2):
-        before, after, axis = pad[2 * i], pad[2 * i + 1], x.ndim - 1 - i
-        ranges[axis] = before, before + sizes[axis]
-        sizes[axis] += before + after
-    return Complex(canvas(sizes, [Patch(ranges, x.form)]))
-
-
-@function("cat", "concat", "concatenate")
-def _cat(tensors: Sequence[Value], dim: int = 0) -> Complex:
-    """Zeros stay a canvas."""
-    parts = [t if isinstance(t, Complex) else of_pairs(pairs_of(t)) for t in tensors]
-    axis = _axis(parts[0], dim)
-    if not any(isinstance(part.form, Canvas) for part in parts):
-        return of_pairs(torch.cat([part.pairs for part in parts], axis))
-    sizes, patches = list(parts[0].shape), []
-    sizes[axis] = 0
-    for part in parts:
-        inside = part.form.patches if isinstance(part.form, Canvas) else None
-        given = [Patch(whole(part.shape), part.form)] if inside is None else inside
-        patches += [patch.shifted(axis, sizes[axis]) for patch in given]
-        sizes[axis] += part.shape[axis]
-    return Complex(Canvas(sizes, patches))
-
-
-@function("stack")
-def _stack(tensors: Sequence[Value], dim: int = 0) -> Complex:
-    pairs = [pairs_of(t) for t in tensors]
-    return of_pairs(torch.stack(pairs, dim % pairs[0].dim()))
-
-
-@function("size")
-def _size(x: Complex, dim: int | None = None) -> Any:
-    return x.shape if dim is None else x.shape[dim]
-
-
-@function("dim", "ndimension")
-def _dim(x: Complex) -> int:
-    return x.ndim
-
-
-@function("numel")
-def _numel(x: Complex) -> int:
-    return x.shape.numel()
-
-
-@function("is_complex")
-def _is_complex(x: Complex) -> bool:
-    return True
-
-
-def complex_pairs(x: Tensor) -> Complex:
-    """torch.view_as_complex: (..., 2)."""
-    return Complex(Pairs(x))
+    return [a % x.ndim for a in axes]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,10 +14,13 @@ from smalti.export.tflite_ops import ConversionError
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of complex tensors, by Torch's names
 
 
-def function(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def function(*names: str) -> Callable[[Function], Function]:
     """Register what Torch's functions and methods of these names do to complex tensors."""
 
-    def register(call: Callable[..., Any]) -> Callable[..., Any]:
+    def register(call: Function) -> Function:
         FUNCTIONS.update(dict.fromkeys(names, call))
         return call
 
@@ -53,8 +56,8 @@ class Complex:
         return found(*map(_wrapped, args), **{k: _wrapped(v) for k, v in (kwargs or {}).items()})
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or not hasattr(Tensor, name):
-            raise AttributeError(name)
+        if name.startswith("_") or not callable(getattr(Tensor, name, None)):
+            raise AttributeError(f"{name} of complex numbers; use functions of Torch")
         return lambda *args, **given: self.__torch_function__(
             getattr(Tensor, name), (), (self, *args), given
         )
@@ -89,11 +92,6 @@ class Complex:
         """Imaginary parts."""
         return self.pairs[..., 1]
 
-    @property
-    def mT(self) -> Complex:  # noqa: N802 (Torch's name)
-        """Transposed matrices."""
-        return of_pairs(self.pairs.transpose(-2, -3))
-
     def __len__(self) -> int:
         return int(self.form.shape[0])
 
@@ -116,18 +114,7 @@ class Complex:
         if isinstance(value, int | float | complex) and value == 0:
             self.form = painted(self.form, ranges, None)
             return
-        sizes = [b - a for i, (a, b) in enumerate(ranges) if i not in dropped]
-        pairs = pairs_of(value)
-        if list(pairs.shape[:-1]) != sizes:
-            form: Form = Pairs(pairs.expand(*sizes, 2))
-        else:
-            form = value.form if isinstance(value, Complex) else Pairs(pairs)
-        if dropped:
-            pairs = form.pairs()
-            for axis in dropped:
-                pairs = pairs.unsqueeze(axis)
-            form = Pairs(pairs)
-        self.form = painted(self.form, ranges, form)
+        self.form = painted(self.form, ranges, _fitted(value, ranges, dropped))
 
 
 def _operator(name: str) -> Callable[..., Any]:
@@ -152,6 +139,17 @@ def pairs_of(value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return torch.stack([value, torch.zeros_like(value)], -1)
     return torch.tensor([complex(value).real, complex(value).imag])
+
+
+def _fitted(value: Any, ranges: Ranges, dropped: Sequence[int]) -> Form:
+    """Return a value as broadcast to the ranges, with the dropped axes back."""
+    sizes = [b - a for i, (a, b) in enumerate(ranges) if i not in dropped]
+    if not dropped and isinstance(value, Complex) and list(value.form.shape) == sizes:
+        return value.form
+    pairs = pairs_of(value).expand(*sizes, 2)
+    for axis in dropped:
+        pairs = pairs.unsqueeze(axis)
+    return Pairs(pairs)
 
 
 def _wrapped(value: Any) -> Any:
@@ -184,14 +182,12 @@ def _boxed(shape: Sequence[int], index: Any) -> tuple[Ranges, list[int]] | None:
     for axis, (part, size) in enumerate(zip(parts, shape, strict=True)):
         if isinstance(part, int):
             dropped.append(axis)
-            part = slice(part, part + 1 or None)
-        if part == slice(None):
+            ranges.append((part % size, part % size + 1))
+        elif part == slice(None):
             ranges.append((0, size))
-        elif part.step not in (None, 1):
-            return None
-        else:
+        elif part.step in (None, 1):
             start, stop, _ = part.indices(size)
             ranges.append((start, max(start, stop)))
+        else:
+            return None
     return ranges, dropped
-
-

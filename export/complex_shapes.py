@@ -1,4 +1,4 @@
-"""Torch's functions that move the numbers of a complex tensor about: those of its pairs."""
+"""Torch's functions that move the numbers of complex tensors about."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from smalti.export.complex_number import Complex, function, of_pairs
+from smalti.export.complex_forms import Canvas, Patch, canvas, whole
+from smalti.export.complex_number import Complex, function, of_pairs, pairs_of
+from smalti.export.tflite_ops import ConversionError
 
 
 def _listed(sizes: tuple[Any, ...]) -> list[int]:
     """Torch takes sizes one by one, or as one sequence."""
-    return list(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else list(sizes)
+    return list(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], list | tuple) else list(sizes)
 
 
 @function("permute")
@@ -98,3 +100,64 @@ def _narrow(x: Complex, dim: int, start: int, length: int) -> Complex:
 @function("select")
 def _select(x: Complex, dim: int, index: int) -> Complex:
     return of_pairs(x.pairs.select(dim % x.ndim, index))
+
+
+@function("zeros_like")
+def _zeros_like(x: Complex, **options: Any) -> Complex:
+    return Complex(Canvas(x.form.shape, []))
+
+
+@function("pad")
+def _pad(x: Complex, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Complex:
+    """Zeros are a canvas, so that a transform can leave them out."""
+    if mode != "constant" or value or min(pad) < 0:
+        raise ConversionError(f"pad({list(pad)}, {mode!r}) of complex numbers; fill up with zeros")
+    sizes, ranges = list(x.shape), whole(x.shape)
+    for i in range(len(pad) // 2):
+        before, after, axis = pad[2 * i], pad[2 * i + 1], x.ndim - 1 - i
+        ranges[axis] = before, before + sizes[axis]
+        sizes[axis] += before + after
+    return Complex(canvas(sizes, [Patch(ranges, x.form)]))
+
+
+@function("cat", "concat", "concatenate")
+def _cat(tensors: Sequence[Any], dim: int = 0) -> Complex:
+    """Zeros stay a canvas."""
+    parts = [t if isinstance(t, Complex) else of_pairs(pairs_of(t)) for t in tensors]
+    axis = dim % parts[0].ndim
+    if not any(isinstance(part.form, Canvas) for part in parts):
+        return of_pairs(torch.cat([part.pairs for part in parts], axis))
+    sizes, patches = list(parts[0].shape), []
+    sizes[axis] = 0
+    for part in parts:
+        inside = part.form.patches if isinstance(part.form, Canvas) else None
+        given = [Patch(whole(part.shape), part.form)] if inside is None else inside
+        patches += [patch.shifted(axis, sizes[axis]) for patch in given]
+        sizes[axis] += part.shape[axis]
+    return Complex(Canvas(sizes, patches))
+
+
+@function("stack")
+def _stack(tensors: Sequence[Any], dim: int = 0) -> Complex:
+    pairs = [pairs_of(t) for t in tensors]
+    return of_pairs(torch.stack(pairs, dim % pairs[0].dim()))
+
+
+@function("size")
+def _size(x: Complex, dim: int | None = None) -> Any:
+    return x.shape if dim is None else x.shape[dim]
+
+
+@function("dim", "ndimension")
+def _dim(x: Complex) -> int:
+    return x.ndim
+
+
+@function("numel")
+def _numel(x: Complex) -> int:
+    return x.shape.numel()
+
+
+@function("is_complex")
+def _is_complex(x: Complex) -> bool:
+    return True

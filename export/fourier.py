@@ -1,13 +1,15 @@
 """Fourier transforms at a known length: products with a basis, or our operators.
 
-A product with a basis of n by m bins takes 2 n m multiplications and as many floats in the file.
-Up to BASIS of them it is quicker than the transform and its call; longer ones are operators.
+A product takes n times as many multiplications as it has bins, a transform n log n whatever the
+bins: they break even at about 32 bins for all n from 64 to 4096, on one thread. The basis is also
+in the file, hence a limit to its size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,16 +17,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from smalti.export.complex_forms import Form, Range, Ranges, cut_tensor
+from smalti.export.complex_forms import Form, Pairs, Range, Ranges, cut_tensor, whole
 from smalti.runtime.ops.irfft.op import irfft
 from smalti.runtime.ops.rfft.op import rfft
 
-BASIS = 1 << 15  # floats; see benchmarks/interpolation/fourier.py
+_BINS = 32
+_BASIS = 1 << 15  # floats
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
-def _turns(rows: Array, columns: Array, n: int, sign: int) -> Array:
+def _by_basis(n: int, bins: int) -> bool:
+    """Whether so many bins of a signal of length n are a product."""
+    return bins <= _BINS and 2 * n * bins <= _BASIS
+
+
+def _turns(rows: Indices, columns: Indices, n: int, sign: int) -> Array:
     """exp(sign 2 pi i j k / n) as (rows, columns, 2); products modulo n keep angles exact."""
     angle = 2 * np.pi / n * (np.outer(rows, columns) % n)
     return np.stack([np.cos(angle), sign * np.sin(angle)], -1)
@@ -32,6 +41,11 @@ def _turns(rows: Array, columns: Array, n: int, sign: int) -> Array:
 
 def _constant(array: Array) -> Tensor:
     return torch.tensor(array.astype(np.float32).tolist())
+
+
+def _moved(x: Tensor, axis: int, to: int) -> Tensor:
+    """Return x with an axis elsewhere, x itself if it is there."""
+    return x if axis % x.dim() == to % x.dim() else x.movedim(axis, to)
 
 
 def _resized(x: Tensor, n: int) -> Tensor:
@@ -44,45 +58,45 @@ def _resized(x: Tensor, n: int) -> Tensor:
 
 def real_bins(x: Tensor, axis: int, n: int, kept: Range, scale: float) -> Tensor:
     """Return the kept bins, times `scale`, of real x filled up to length n: pairs."""
-    x, (first, last) = _resized(x.movedim(axis, -1), n), kept
-    if 2 * n * (last - first) <= BASIS:
+    x, (first, last) = _resized(_moved(x, axis, -1), n), kept
+    if _by_basis(n, last - first):
         basis = scale * _turns(np.arange(first, last), np.arange(n), n, -1)
-        found = functional.linear(x, _constant(basis.transpose(0, 2, 1).reshape(-1, n)))
+        found: Tensor = functional.linear(x, _constant(basis.transpose(0, 2, 1).reshape(-1, n)))
         found = found.unflatten(-1, (last - first, 2))
     else:
         found = rfft.call(x, last)
         found = found[..., first:, :] if first else found
         found = found if scale == 1 else found * scale
-    return found.movedim(-2, axis)
+    return _moved(found, -2, axis)
 
 
-def _indices(ranges: Ranges) -> Array:
-    return np.concatenate([np.arange(*r) for r in ranges] or [np.zeros(0)])
+def _indices(ranges: Ranges) -> Indices:
+    return np.concatenate([np.arange(first, last) for first, last in ranges])
 
 
 def real_signal(form: Form, axis: int, n: int, scale: float) -> Tensor:
     """Return n times `scale` times the inverse transform of bins of a real signal of length n."""
     bins = n // 2 + 1
-    ranges = [(0, size) for size in form.shape]
+    ranges = whole(form.shape)
     ranges[axis] = (0, min(bins, form.shape[axis]))
     form = form.cut(ranges)
     at = _indices(form.support(axis))
-    if 2 * n * len(at) > BASIS:
-        pairs = form.pairs().movedim(axis, -2)
+    if not _by_basis(n, len(at)):
+        pairs = _moved(form.pairs(), axis, -2)
         missing = bins - pairs.shape[-2]
         pairs = functional.pad(pairs, (0, 0, 0, missing)) if missing else pairs
         found = irfft.call(pairs, n)
         found = found if scale * n == 1 else found * (scale * n)
-        return found.movedim(-1, axis)
-    pairs = form.packed(axis).pairs().movedim(axis, -2)
+        return _moved(found, -1, axis)
+    pairs = _moved(form.packed(axis).pairs(), axis, -2)
     basis = scale * _turns(np.arange(n), at, n, 1)
     basis *= np.where((at == 0) | (2 * at == n), 1, 2)[:, None]
     basis[..., 1] *= np.where((at == 0) | (2 * at == n), 0, -1)
     found = functional.linear(pairs.flatten(-2), _constant(basis.reshape(n, -1)))
-    return found.movedim(-1, axis)
+    return _moved(found, -1, axis)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RealSpectrum:
     """The kept bins of a real tensor's transform along an axis."""
 
@@ -99,16 +113,21 @@ class RealSpectrum:
         return [last - first if i == self.axis else s for i, s in enumerate(self.x.shape)]
 
     def pairs(self) -> Tensor:
-        """Compute them."""
+        """Compute them, once."""
+        return self._computed
+
+    @cached_property
+    def _computed(self) -> Tensor:
         return real_bins(self.x, self.axis, self.n, self.kept, self.scale)
 
     def cut(self, ranges: Ranges) -> Form:
-        """Keep fewer."""
+        """Keep fewer bins; a part along another axis is likely one of several."""
+        others = whole(self.shape)
+        others[self.axis] = ranges[self.axis]
+        if list(ranges) != others:
+            return Pairs(cut_tensor(self.pairs(), ranges))
         start, stop = ranges[self.axis]
-        others = list(ranges)
-        others[self.axis] = (0, self.x.shape[self.axis])
-        kept = (self.kept[0] + start, self.kept[0] + stop)
-        return replace(self, x=cut_tensor(self.x, others), kept=kept)
+        return replace(self, kept=(self.kept[0] + start, self.kept[0] + stop))
 
     def support(self, axis: int) -> Ranges:
         """Return all."""
@@ -119,7 +138,7 @@ class RealSpectrum:
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spectrum:
     """The kept bins of a complex tensor's transform along an axis; sign 1: the inverse."""
 
@@ -138,7 +157,7 @@ class Spectrum:
 
     def pairs(self) -> Tensor:
         """Multiply by a basis: ((re, im), bin) = ((cos, -sin), (sin, cos)) of the angles."""
-        ranges = [(0, size) for size in self.source.shape]
+        ranges = whole(self.source.shape)
         ranges[self.axis] = (0, min(self.n, ranges[self.axis][1]))
         source = self.source.cut(ranges)
         at = _indices(source.support(self.axis))
@@ -147,9 +166,9 @@ class Spectrum:
         basis = np.stack(
             [np.stack([real, -imaginary], -1), np.stack([imaginary, real], -1)], 1
         ).reshape(2 * len(real), -1)
-        given = source.packed(self.axis).pairs().movedim(self.axis, -2).flatten(-2)
-        found = functional.linear(given, _constant(basis)).unflatten(-1, (len(real), 2))
-        return found.movedim(-2, self.axis)
+        given = _moved(source.packed(self.axis).pairs(), self.axis, -2).flatten(-2)
+        found: Tensor = functional.linear(given, _constant(basis)).unflatten(-1, (len(real), 2))
+        return _moved(found, -2, self.axis)
 
     def cut(self, ranges: Ranges) -> Form:
         """Keep fewer."""
