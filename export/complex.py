@@ -168,7 +168,7 @@ _MAKERS: dict[Any, Callable[..., Any]] = {
     torch.fft.rfftn: complex_fft.rfftn,
     torch.fft.fft: complex_fft.fft,
     torch.fft.ifft: complex_fft.ifft,
-    torch.fft.fft2: complex_fft.fftn,
+    torch.fft.fft2: complex_fft.fft2,
     torch.fft.fftn: complex_fft.fftn,
     torch.fft.irfft: complex_fft.irfft,
 }

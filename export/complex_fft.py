@@ -118,16 +118,26 @@ def irfft2(
     return irfftn(x, s, dim, norm)
 
 
-@function("fft2", "fftn")
+@function("fftn")
 def fftn(
+    x: Any,
+    s: Sequence[int] | None = None,
+    dim: Sequence[int] | None = None,
+    norm: str | None = None,
+) -> Complex:
+    """torch.fft.fftn."""
+    form = _form(x)
+    for i, axis in enumerate(_axes(x, dim, s)):
+        form = _complex(form, axis, x.shape[axis] if s is None else s[i], norm, -1)
+    return Complex(form)
+
+
+@function("fft2")
+def fft2(
     x: Any,
     s: Sequence[int] | None = None,
     dim: Sequence[int] = (-2, -1),
     norm: str | None = None,
 ) -> Complex:
     """torch.fft.fft2."""
-    axes = _axes(x, dim, s)
-    form = _form(x)
-    for i, axis in enumerate(axes):
-        form = _complex(form, axis, x.shape[axis] if s is None else s[i], norm, -1)
-    return Complex(form)
+    return fftn(x, s, dim, norm)

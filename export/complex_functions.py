@@ -74,24 +74,16 @@ def _square(x: Complex) -> Complex:
 
 
 @function("matmul", "__matmul__", "bmm", "mm")
-def _matmul(a: Value, b: Value) -> Complex:
+def _matmul(a: Complex, b: Complex) -> Complex:
     return _bilinear(torch.matmul, a, b)
 
 
-@function("__rmatmul__")
-def _rmatmul(a: Value, b: Value) -> Complex:
-    return _matmul(b, a)
-
-
 @function("linear")
-def _linear(x: Value, weight: Value, bias: Value | None = None) -> Complex:
+def _linear(x: Complex, weight: Complex, bias: Complex | None = None) -> Complex:
     """One product of reals: each weight w as ((w.re, -w.im), (w.im, w.re))."""
-    if not isinstance(x, Complex) or not isinstance(weight, Complex):
-        product = _bilinear(functional.linear, x, weight)
-        return product if bias is None else _add(product, bias)
     rows, columns = weight.shape
     block = _block(weight.pairs).permute(0, 2, 1, 3).reshape(2 * rows, 2 * columns)
-    added = None if bias is None else pairs_of(bias).flatten()
+    added = None if bias is None else bias.pairs.flatten()
     found = functional.linear(x.pairs.flatten(-2), block, added)
     return of_pairs(found.unflatten(-1, (rows, 2)))
 
@@ -117,13 +109,8 @@ def _einsum(equation: str, *operands: Any) -> Complex:
     (left, right), out = equation.partition("->")[0].split(","), equation.partition("->")[2]
     y, z = [c for c in "zyxwvutsrqponmlkjihgfedcba" if c not in equation][:2]
     a, b = given
-    if isinstance(a, Complex) and isinstance(b, Complex):
-        return of_pairs(
-            torch.einsum(f"{left}{z},{right}{y}{z}->{out}{y}", a.pairs, _block(b.pairs))
-        )
-    if isinstance(a, Complex):
-        return of_pairs(torch.einsum(f"{left}{z},{right}->{out}{z}", a.pairs, b))
-    return of_pairs(torch.einsum(f"{left},{right}{z}->{out}{z}", a, b.pairs))
+    equation = f"{left}{z},{right}{y}{z}->{out}{y}"
+    return of_pairs(torch.einsum(equation, a.pairs, _block(b.pairs)))
 
 
 @function("real")

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function
 
-from smalti.export.complex_forms import Form, Pairs, Ranges, painted
+from smalti.export.complex_forms import Form, Pairs
 from smalti.export.tflite_ops import ConversionError
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}  # of complex tensors, by Torch's names
@@ -58,9 +59,7 @@ class Complex:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not callable(getattr(Tensor, name, None)):
             raise AttributeError(f"{name} of complex numbers; use functions of Torch")
-        return lambda *args, **given: self.__torch_function__(
-            getattr(Tensor, name), (), (self, *args), given
-        )
+        return _method(name).__get__(self)
 
     @property
     def shape(self) -> torch.Size:
@@ -95,36 +94,21 @@ class Complex:
     def __len__(self) -> int:
         return int(self.form.shape[0])
 
-    def __getitem__(self, index: Any) -> Complex:
-        found = _boxed(self.form.shape, index)
-        if found is None:
-            return of_pairs(self.pairs[_with_parts(index)])
-        ranges, dropped = found
-        form = self.form.cut(ranges)
-        if not dropped:
-            return Complex(form)
-        pairs = form.pairs()
-        return of_pairs(pairs[tuple(0 if i in dropped else slice(None) for i in range(self.ndim))])
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        found = _boxed(self.form.shape, index)
-        if found is None:
-            raise ConversionError("assignment to complex numbers; assign to slices with step 1")
-        ranges, dropped = found
-        if isinstance(value, int | float | complex) and value == 0:
-            self.form = painted(self.form, ranges, None)
-            return
-        self.form = painted(self.form, ranges, _fitted(value, ranges, dropped))
+def _method(name: str) -> Any:
+    """A method of tensors. Torch calls its modes with it, which may call it again."""
+
+    def call(self: Complex, *args: Any, **given: Any) -> Any:
+        return handle_torch_function(call, (self,), self, *args, **given)
+
+    call.__name__ = name
+    return call
 
 
-def _operator(name: str) -> Callable[..., Any]:
-    return lambda self, *args: self.__torch_function__(getattr(Tensor, name), (), (self, *args))
-
-
-for _name in ("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "matmul"):
-    setattr(Complex, f"__{_name}__", _operator(f"__{_name}__"))
-for _name in ("rmatmul", "neg", "abs", "pow"):
-    setattr(Complex, f"__{_name}__", _operator(f"__{_name}__"))
+_SUMS = ("add", "radd", "sub", "rsub", "neg", "abs")
+_PRODUCTS = ("mul", "rmul", "truediv", "rtruediv", "matmul", "rmatmul")
+for _name in (*_SUMS, *_PRODUCTS, "getitem", "setitem"):
+    setattr(Complex, f"__{_name}__", _method(f"__{_name}__"))
 
 
 def of_pairs(pairs: Tensor) -> Complex:
@@ -141,17 +125,6 @@ def pairs_of(value: Any) -> Tensor:
     return torch.tensor([complex(value).real, complex(value).imag])
 
 
-def _fitted(value: Any, ranges: Ranges, dropped: Sequence[int]) -> Form:
-    """Return a value as broadcast to the ranges, with the dropped axes back."""
-    sizes = [b - a for i, (a, b) in enumerate(ranges) if i not in dropped]
-    if not dropped and isinstance(value, Complex) and list(value.form.shape) == sizes:
-        return value.form
-    pairs = pairs_of(value).expand(*sizes, 2)
-    for axis in dropped:
-        pairs = pairs.unsqueeze(axis)
-    return Pairs(pairs)
-
-
 def _wrapped(value: Any) -> Any:
     """Constants of the model may be complex tensors."""
     if isinstance(value, Tensor) and value.dtype.is_complex:
@@ -161,33 +134,3 @@ def _wrapped(value: Any) -> Any:
     if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
         return type(value)(map(_wrapped, value)) if type(value) in (list, tuple) else value
     return value
-
-
-def _with_parts(index: Any) -> Any:
-    """The index of pairs that a complex tensor's index means."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return (*parts, slice(None)) if any(p is Ellipsis for p in parts) else index
-
-
-def _boxed(shape: Sequence[int], index: Any) -> tuple[Ranges, list[int]] | None:
-    """Return ranges, and axes that a number drops; None for an index that is no box."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    if not all(p is Ellipsis or isinstance(p, int | slice) for p in parts):
-        return None
-    if any(p is Ellipsis for p in parts):
-        at = next(i for i, p in enumerate(parts) if p is Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    parts += [slice(None)] * (len(shape) - len(parts))
-    ranges, dropped = [], []
-    for axis, (part, size) in enumerate(zip(parts, shape, strict=True)):
-        if isinstance(part, int):
-            dropped.append(axis)
-            ranges.append((part % size, part % size + 1))
-        elif part == slice(None):
-            ranges.append((0, size))
-        elif part.step in (None, 1):
-            start, stop, _ = part.indices(size)
-            ranges.append((start, max(start, stop)))
-        else:
-            return None
-    return ranges, dropped

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from smalti.export.complex_forms import Canvas, Patch, canvas, whole
+from smalti.export.complex_index import part
 from smalti.export.complex_number import Complex, function, of_pairs, pairs_of
 from smalti.export.tflite_ops import ConversionError
 
@@ -94,7 +95,7 @@ for _name in ("transpose", "swapaxes", "swapdims", "movedim", "moveaxis"):
 def _narrow(x: Complex, dim: int, start: int, length: int) -> Complex:
     index = [slice(None)] * x.ndim
     index[dim % x.ndim] = slice(start, start + length)
-    return x[tuple(index)]
+    return part(x, tuple(index))
 
 
 @function("select")
@@ -125,15 +126,14 @@ def _cat(tensors: Sequence[Any], dim: int = 0) -> Complex:
     """Zeros stay a canvas."""
     parts = [t if isinstance(t, Complex) else of_pairs(pairs_of(t)) for t in tensors]
     axis = dim % parts[0].ndim
-    if not any(isinstance(part.form, Canvas) for part in parts):
-        return of_pairs(torch.cat([part.pairs for part in parts], axis))
+    if not any(isinstance(t.form, Canvas) for t in parts):
+        return of_pairs(torch.cat([t.pairs for t in parts], axis))
     sizes, patches = list(parts[0].shape), []
     sizes[axis] = 0
-    for part in parts:
-        inside = part.form.patches if isinstance(part.form, Canvas) else None
-        given = [Patch(whole(part.shape), part.form)] if inside is None else inside
-        patches += [patch.shifted(axis, sizes[axis]) for patch in given]
-        sizes[axis] += part.shape[axis]
+    for form in (t.form for t in parts):
+        inside = form.patches if isinstance(form, Canvas) else [Patch(whole(form.shape), form)]
+        patches += [patch.shifted(axis, sizes[axis]) for patch in inside]
+        sizes[axis] += form.shape[axis]
     return Complex(Canvas(sizes, patches))
 
 
