@@ -5,7 +5,7 @@ Of all modes, sizes and corners these are the ones; tests/export/test_convention
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,7 +43,7 @@ def _onnx_interpolate(ours: bool, *args: Any, **kwargs: Any) -> Tensor | None:
     return call.resized() if ours and known and call.by_sizes else None
 
 
-def tflite_interpolate(*args: Any, **kwargs: Any) -> Tensor | None:
+def _tflite_interpolate(*args: Any, **kwargs: Any) -> Tensor | None:
     """Let through what LiteRT does as Torch does; cubic convolution is ours, as it has none.
 
     Raises:
@@ -61,6 +61,12 @@ def tflite_interpolate(*args: Any, **kwargs: Any) -> Tensor | None:
     if call.mode == "nearest" and call.axes == 2 and not _whole_factors(call):
         return _nearest(call)
     return None
+
+
+TFLITE_FUNCTIONS: Mapping[Any, Replacement] = {
+    functional.grid_sample: sampled,
+    functional.interpolate: _tflite_interpolate,
+}
 
 
 def _whole_factors(call: Interpolation) -> bool:

@@ -27,30 +27,28 @@ class ConversionError(SmaltiError):
     exit_code = 2
 
 
-class Functions(TorchFunctionMode):
-    """Inside this mode, functions of Torch are those of a table; one that gives None stays."""
+class Checked(TorchFunctionMode):
+    """A mode whose refusals name the layer that calls, and come out of exporters as they are."""
 
-    def __init__(self, module: nn.Module, table: Mapping[Any, Replacement]) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self._names = {id(layer): name for name, layer in module.named_modules() if name}
-        self._table = table
         self._refused: ConversionError | None = None
+
+    def call(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function of Torch, or what stands for it."""
+        raise NotImplementedError
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        """Replace a call, or let it through; a refusal says the layer that calls."""
-        given = kwargs or {}
-        replaced = self._table.get(func)
-        if replaced is None:
-            return func(*args, **given)
+        """Replace a call, or let it through."""
         try:
-            found = replaced(*args, **given)
+            return self.call(func, types, args, kwargs or {})
         except ConversionError as error:
             if self._refused is None:  # an exporter that tries again may call it otherwise
                 self._refused = ConversionError(f"{self._layer()}: {error}")
             raise self._refused from None
-        return func(*args, **given) if found is None else found
 
     def __exit__(self, *error: Any) -> None:
         """Leave the mode; a refusal that exporters wrapped into one of theirs comes out again."""
@@ -67,6 +65,20 @@ class Functions(TorchFunctionMode):
                 return str(name)
             frame = frame.f_back  # type: ignore[assignment]
         return "the model"
+
+
+class Functions(Checked):
+    """Inside this mode, functions of Torch are those of a table; one that gives None stays."""
+
+    def __init__(self, module: nn.Module, table: Mapping[Any, Replacement]) -> None:
+        super().__init__(module)
+        self._table = table
+
+    def call(self, func: Any, types: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Call the function of the table, then Torch's."""
+        replaced = self._table.get(func)
+        found = replaced(*args, **kwargs) if replaced else None
+        return func(*args, **kwargs) if found is None else found
 
 
 def _is_last(x: Tensor) -> bool:

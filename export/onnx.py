@@ -13,6 +13,7 @@ import onnx_ir as ir
 import torch
 from onnx_ir.passes.common import CommonSubexpressionEliminationPass
 
+from smalti.export.complex import in_reals
 from smalti.export.conventions import OURS, onnx_functions
 from smalti.export.engine_nodes import ROUNDING, rounding_attributes
 from smalti.export.fallback import FALLBACKS, add_fallbacks, smalti_nodes
@@ -66,7 +67,8 @@ def export_onnx(
 
     Raises:
         CheckError: the file does not give what the module gives; nothing is written.
-        ConversionError: a call that means something else in the engine; names layer and mend.
+        ConversionError: a call that means something else in the engine, or complex numbers that
+            have no form in reals; names layer and mend.
         ValueError: an unknown fallback, or an operator that cannot be chosen.
     """
     if fallback not in FALLBACKS:
@@ -77,7 +79,7 @@ def export_onnx(
     names = list(input_names or argument_names(module, len(args)))
     with evaluating(module), written_whole(path) as draft:
         progress("tracing")
-        with Functions(module, onnx_functions(native)):
+        with Functions(module, onnx_functions(native)), in_reals(module, args):
             model = trace(
                 module,
                 args,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from smalti.export.complex import in_reals
 from smalti.export.files import written_whole
 from smalti.export.fold.knots import KnotMatrices
 from smalti.export.functions import ConversionError
@@ -69,7 +70,7 @@ def export_tflite(
     inputs = list(input_names or argument_names(module, len(args)))
     with evaluating(module), written_whole(path) as draft:
         progress("converting")
-        with KnotMatrices():
+        with KnotMatrices(), in_reals(module, args):
             model = _lower(module, args)
         model.name_ports(inputs, output_names)
         progress("verifying")

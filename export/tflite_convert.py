@@ -16,9 +16,10 @@ from litert_converter.mlir.dialects import stablehlo
 from litert_torch.backend.lowerings import lower
 from torch import nn
 
+from smalti.export.conventions import TFLITE_FUNCTIONS
+from smalti.export.functions import Functions
 from smalti.export.tflite_model import ABSENT, TFLiteModel, text_of
 from smalti.export.tflite_names import layer_of, name_tensors, put_in_order
-from smalti.export.tflite_ops import OurOps
 from smalti.export.translate import load_ops
 from smalti.runtime import native
 from smalti.runtime.ops.torch_op import DOMAIN, TorchOp
@@ -34,7 +35,7 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     """
     for op in load_ops().values():
         lower(op.overload)(_lowering(op))
-    with _signless(module) as unsigned, OurOps(module):
+    with _signless(module) as unsigned, Functions(module, TFLITE_FUNCTIONS):
         content = litert_torch.convert(module, args).model_content()
     model = TFLiteModel.read(content)
     put_in_order(model)

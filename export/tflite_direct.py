@@ -10,10 +10,10 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from torch import fx, nn
 
-from smalti.export.functions import ConversionError
+from smalti.export.conventions import TFLITE_FUNCTIONS
+from smalti.export.functions import ConversionError, Functions
 from smalti.export.tflite_model import ABSENT, TFLiteModel
 from smalti.export.tflite_names import layer_of
-from smalti.export.tflite_ops import OurOps
 from smalti.export.translate import load_ops
 from smalti.runtime.ops.torch_op import TorchOp
 
@@ -28,7 +28,7 @@ def write(module: nn.Module, args: tuple[torch.Tensor, ...]) -> TFLiteModel:
     Raises:
         ConversionError: it has an operation that only the converter knows.
     """
-    with OurOps(module):
+    with Functions(module, TFLITE_FUNCTIONS):
         program = torch.export.export(module, args)
     return _Writer(program).model
 

@@ -57,7 +57,7 @@ SMALTI_INLINE void logarithm(const Floats &x, Floats &to) {
   Floats normal, n, special;
   select(tiny, x * 8388608.0f, x, normal);
   // Mantissas from sqrt(1/2) to sqrt(2): 0x3f3504f3 is the former.
-  const Ints bits = reinterpret_cast<Ints>(normal) - 0x3f3504f3;
+  const Ints bits = reinterpret_cast<Ints>(reinterpret_cast<Words>(normal) - 0x3f3504f3u);
   to_floats((bits >> 23) + (tiny & -23), n);
   const Floats m = reinterpret_cast<Floats>((bits & 0x7fffff) + 0x3f3504f3);
   const Floats f = m - 1.0f, s = f / (f + 2.0f), z = s * s;

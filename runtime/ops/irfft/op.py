@@ -18,6 +18,9 @@ def irfft(x: Tensor, n: int) -> Tensor:
 
     x: (..., n // 2 + 1, 2), real and imaginary parts of X[0] to X[n // 2]; the others are their
     conjugates. The imaginary parts of X[0] and, for even n, of X[n / 2] are ignored. y: (..., n).
+
+    Computed in double: each value is off by a rounding to float32 (6e-8 of it), and by 1e-15 of
+    the largest one.
     """
-    y: Tensor = torch.fft.irfft(torch.view_as_complex(x), n)
-    return y
+    y: Tensor = torch.fft.irfft(torch.view_as_complex(x.double()), n)
+    return y.to(x.dtype)

@@ -1,4 +1,4 @@
-"""Calls of RationalQuadraticSpline: both ways, numbers of bins, shapes, points beyond the bounds."""
+"""Calls of RationalQuadraticSpline: both ways, numbers of bins, shapes, points outside."""
 
 from __future__ import annotations
 

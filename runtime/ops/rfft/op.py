@@ -20,4 +20,5 @@ def rfft(x: Tensor, modes: int) -> Tensor:
     at most n // 2 + 1. Computed in double, so that every value is off by at most a rounding to
     float32 (6e-8 of it) and 1e-15 of the largest one.
     """
-    return torch.view_as_real(torch.fft.rfft(x)[..., :modes])
+    bins = torch.view_as_real(torch.fft.rfft(x.double()))
+    return bins[..., :modes, :].to(x.dtype)

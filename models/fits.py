@@ -1,0 +1,152 @@
+"""FITS on ETTh1: hourly readings of a power transformer, the next four days from two weeks.
+
+FITS (Xu, Zeng, Xu 2023, arXiv 2307.03756) interpolates frequencies: one complex linear layer takes
+the low bins of the past to those of the past and the future together. 9394 real parameters. The
+data are ETT-small (Zhou et al. 2021). The weights stay in CACHE; delete that file to train again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+
+from smalti.quant.training import Batch, fine_tune
+
+PAST, AHEAD, BINS = 336, 96, 60  # hours, hours, and what the low pass keeps
+MONTH = 30 * 24
+SPLIT = (12 * MONTH, 16 * MONTH, 20 * MONTH)  # the ends of training, validation and test
+CACHE = "fits.safetensors"  # under SMALTI_CACHE, else in build/
+EPOCHS, BATCH = (15, 15), 64  # of the two stages
+
+Array = NDArray[np.float32]
+Run = Callable[..., list[Any]]
+
+
+class FITS(nn.Module):
+    """A linear map of the lowest `bins` frequencies, after the window's mean and spread are off."""
+
+    def __init__(self, past: int, ahead: int, bins: int) -> None:
+        super().__init__()
+        self.ahead, self.length, self.bins = ahead, past + ahead, bins
+        self.ratio = self.length / past
+        self.upsampler = nn.Linear(bins, int(bins * self.ratio), dtype=torch.cfloat)
+
+    def series(self, x: Tensor) -> Tensor:
+        """Return the past again and the future: (N, past, C) -> (N, past + ahead, C)."""
+        mean = x.mean(1, keepdim=True)
+        deviation = (x.var(1, keepdim=True) + 1e-5).sqrt()
+        low = torch.fft.rfft((x - mean) / deviation, dim=1)[:, : self.bins]
+        high: Tensor = self.upsampler(low.transpose(1, 2)).transpose(1, 2)
+        spectrum = torch.zeros(
+            x.shape[0], self.length // 2 + 1, x.shape[2], dtype=high.dtype, device=x.device
+        )
+        spectrum[:, : high.shape[1]] = high
+        found = torch.fft.irfft(spectrum, self.length, dim=1) * self.ratio
+        return found * deviation + mean
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the future: (N, past, C) -> (N, ahead, C)."""
+        return self.series(x)[:, -self.ahead :]
+
+
+def readings() -> Array:
+    """Return ETTh1 (hours, 7), each column as its mean and spread over the training part make it.
+
+    Raises:
+        FileNotFoundError: the file is not in SMALTI_DATA.
+    """
+    path = Path(os.environ.get("SMALTI_DATA", "data"), "ett", "ETTh1.csv")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing: put ETTh1.csv of https://github.com/zhouhaoyi/ETDataset there, "
+            "and say SMALTI_DATA=<the folder above ett>"
+        )
+    table = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(1, 8))
+    train = table[: SPLIT[0]]
+    return ((table - train.mean(0)) / train.std(0)).astype(np.float32)
+
+
+def windows(table: Array, first: int, last: int) -> Tensor:
+    """Return all (count, PAST + AHEAD, 7) whose futures lie in hours [first, last)."""
+    part = torch.from_numpy(table[first - PAST : last])
+    return part.unfold(0, PAST + AHEAD, 1).transpose(1, 2)
+
+
+class Shuffled:
+    """Batches of windows, in a new order each epoch."""
+
+    def __init__(self, found: Tensor) -> None:
+        self.found = found
+
+    def __len__(self) -> int:
+        return len(self.found) // BATCH
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = torch.randperm(len(self.found))[: len(self) * BATCH]
+        return ((self.found[chosen],) for chosen in order.split(BATCH))
+
+
+def reconstruction(module: nn.Module, batch: Batch) -> Tensor:
+    """Return the first stage's loss: past and future."""
+    assert isinstance(module, FITS)
+    return mse_loss(module.series(batch[0][:, :PAST]), batch[0])
+
+
+def forecast(module: nn.Module, batch: Batch) -> Tensor:
+    """Return the second stage's loss: the future."""
+    return mse_loss(module(batch[0][:, :PAST]), batch[0][:, PAST:])
+
+
+def model() -> nn.Module:
+    """Return the trained model, from the cache or trained now.
+
+    Raises:
+        FileNotFoundError: not cached, and the data are not here.
+    """
+    path = Path(os.environ.get("SMALTI_CACHE", "build"), CACHE)
+    if not path.is_file():
+        _train(path)
+    module = FITS(PAST, AHEAD, BINS)
+    module.load_state_dict({k: torch.view_as_complex(t) for k, t in load_file(path).items()})
+    return module.eval()
+
+
+def _train(path: Path) -> None:
+    torch.manual_seed(0)
+    module, found = FITS(PAST, AHEAD, BINS), Shuffled(windows(readings(), PAST, SPLIT[0]))
+    for stage, epochs in zip((reconstruction, forecast), EPOCHS, strict=True):
+        fine_tune(module, found, stage, epochs, learning_rate=2e-3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(
+        {k: torch.view_as_real(t).contiguous() for k, t in module.state_dict().items()}, draft
+    )
+    os.replace(draft, path)
+
+
+def example_inputs() -> tuple[Tensor]:
+    """Return the past of the first test window."""
+    return (windows(readings(), SPLIT[1], SPLIT[2])[:1, :PAST].contiguous(),)
+
+
+def dynamic_shapes() -> tuple[dict[int, Any]]:
+    """Return the axis of the input whose length is free."""
+    return ({0: torch.export.Dim("batch")},)
+
+
+def evaluate(run: Run, batch: int = 1) -> dict[str, float]:
+    """Return the mean squared error over all test windows, `batch` of them at a time."""
+    errors = [
+        run(part[:, :PAST].numpy())[0] - part[:, PAST:].numpy()
+        for part in windows(readings(), SPLIT[1], SPLIT[2]).contiguous().split(batch)
+    ]
+    return {"mse": float(np.square(np.concatenate(errors)).mean())}

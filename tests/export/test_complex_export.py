@@ -1,0 +1,137 @@
+"""Modules written with torch.fft and complex weights: both engines give what they give."""
+
+from contextlib import nullcontext
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from smalti.export import export_onnx, export_tflite
+from smalti.export import onnx as onnx_target
+from smalti.export.functions import ConversionError
+from smalti.export.verify import relative_error
+from smalti.runtime import Session
+
+LENGTH, AHEAD, KEPT = 80, 30, 36  # more bins than a product with a basis takes
+
+
+class Frequencies(nn.Module):
+    """As FITS: the lower bins, through a complex layer, to those of a longer series."""
+
+    def __init__(self):
+        super().__init__()
+        self.ratio = (LENGTH + AHEAD) / LENGTH
+        self.bins = int(KEPT * self.ratio)
+        self.layer = nn.Linear(1, 1)
+        self.layer.weight = nn.Parameter(torch.randn(self.bins, KEPT, dtype=torch.cfloat) / 6)
+        self.layer.bias = nn.Parameter(torch.randn(self.bins, dtype=torch.cfloat))
+
+    def forward(self, x):
+        low = torch.fft.rfft(x, dim=1)
+        low[:, KEPT:] = 0
+        low = low[:, 0:KEPT, :]
+        wide = self.layer(low.permute(0, 2, 1)).permute(0, 2, 1)
+        padded = torch.zeros([x.size(0), (LENGTH + AHEAD) // 2 + 1, x.size(2)], dtype=low.dtype)
+        padded[:, 0 : wide.size(1), :] = wide
+        return torch.fft.irfft(padded, dim=1) * self.ratio
+
+
+class Line(nn.Module):
+    """As FNO in one dimension: lower modes are multiplied by weights, the others are zero."""
+
+    def __init__(self, modes):
+        super().__init__()
+        self.modes = modes
+        self.weights = nn.Parameter(torch.rand(3, 5, modes, dtype=torch.cfloat))
+
+    def forward(self, x):
+        bins = torch.fft.rfft(x)
+        out = torch.zeros(x.shape[0], 5, x.size(-1) // 2 + 1, dtype=torch.cfloat)
+        part = bins[:, :, : self.modes]
+        out[:, :, : self.modes] = torch.einsum("bix,iox->box", part, self.weights)
+        return torch.fft.irfft(out, n=x.size(-1))
+
+
+class Plane(nn.Module):
+    """As FNO in two dimensions: two corners of the spectrum."""
+
+    def __init__(self):
+        super().__init__()
+        self.low = nn.Parameter(torch.rand(3, 5, 4, 4, dtype=torch.cfloat))
+        self.high = nn.Parameter(torch.rand(3, 5, 4, 4, dtype=torch.cfloat))
+
+    def forward(self, x):
+        bins = torch.fft.rfft2(x)
+        sizes = (x.shape[0], 5, x.size(-2), x.size(-1) // 2 + 1)
+        out = torch.zeros(*sizes, dtype=torch.cfloat, device=x.device)
+        out[:, :, :4, :4] = torch.einsum("bixy,ioxy->boxy", bins[:, :, :4, :4], self.low)
+        out[:, :, -4:, :4] = torch.einsum("bixy,ioxy->boxy", bins[:, :, -4:, :4], self.high)
+        return torch.fft.irfft2(out, s=(x.size(-2), x.size(-1)))
+
+
+class Cosines(nn.Module):
+    """DCT-II (Makhoul 1980): the even samples, the odd ones backwards, and a turn of the bins."""
+
+    def forward(self, x):
+        n = x.shape[-1]
+        bins = torch.fft.fft(torch.cat([x[..., ::2], x[..., 1::2].flip(-1)], -1))
+        return 2 * (bins * torch.exp(-0.5j * torch.pi * torch.arange(n) / n)).real
+
+
+CASES = {  # module, input, smalti nodes
+    "frequencies": (Frequencies, (2, LENGTH, 3), 2),
+    "line": (lambda: Line(8), (2, 3, 64), 0),
+    "long line": (lambda: Line(8), (2, 3, 4100), 2),
+    "plane": (Plane, (2, 3, 32, 31), 0),
+    "cosines": (Cosines, (4, 16), 0),
+}
+
+
+def case(name):
+    torch.manual_seed(0)
+    make, shape, nodes = CASES[name]
+    module, x = make().eval(), torch.randn(*shape)
+    with torch.no_grad():
+        return module, x, module(x).numpy(), nodes
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_onnx(name, tmp_path):
+    module, x, wanted, nodes = case(name)
+    dynamic = ({0: torch.export.Dim("batch")},)
+    export_onnx(module, (x,), tmp_path / "m.onnx", dynamic_shapes=dynamic)
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    assert sum(node.domain == "smalti" for node in graph.node) == nodes
+    for mode in ("require", "off"):
+        (found,) = Session(tmp_path / "m.onnx", threads=2, native=mode).run(x.numpy())
+        assert relative_error(found, wanted) < 1e-6, mode
+
+
+@pytest.mark.parametrize("name", ["frequencies", "line", "plane"])
+def test_tflite(name, tmp_path):
+    pytest.importorskip("litert_torch", exc_type=ImportError)
+    module, x, wanted, _ = case(name)
+    export_tflite(module, (x,), tmp_path / "m.tflite")
+    (found,) = Session(tmp_path / "m.tflite", threads=2).run(x.numpy())
+    assert relative_error(found, wanted) < 1e-6
+
+
+def test_refusals_name_the_layer(tmp_path):
+    class Odd(nn.Module):
+        def forward(self, x):
+            return torch.linalg.norm(torch.fft.rfft(x), dim=-1)
+
+    module = nn.Sequential(nn.ReLU(), Odd())
+    for export, name in ((export_onnx, "m.onnx"), (export_tflite, "m.tflite")):
+        with pytest.raises(ConversionError, match=r"^1: \w*norm of complex numbers has no form"):
+            export(module, (torch.randn(2, 8),), tmp_path / name)
+
+
+def test_models_in_reals_are_what_they_were(tmp_path, monkeypatch):
+    module = nn.Sequential(nn.Conv1d(3, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(24, 5)).eval()
+    x = torch.randn(2, 3, 8)
+    export_onnx(module, (x,), tmp_path / "a.onnx")
+    monkeypatch.setattr(onnx_target, "in_reals", lambda module, args: nullcontext())
+    export_onnx(module, (x,), tmp_path / "b.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
