@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard runtime/*/*.cc runtime/*/*.h runtime/ops/*.inc runtime/ops/*/*.cc)
 EXAMPLES := $(wildcard examples/*/*.c examples/*/*.h)
-PACKAGES := runtime quant export models
+PACKAGES := runtime devices quant export models
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test lint grids clean
