@@ -24,7 +24,7 @@ PIXELS = 64
 ROWS = (1, 8, 64)
 _GROUP = 128
 _MICROSOFT = "com.microsoft"
-_EVEN, _ODD = 768, 480  # widths whose Hadamard transforms have orders 2^k and 20 * 2^k
+_EVEN, _ODD = 768, 240  # widths whose Hadamard transforms have orders 2^k and 20 * 2^k
 _CHANNELS, _SIDE, _TAPS = 96, 24, 9
 _RNG = np.random.default_rng
 
@@ -64,7 +64,8 @@ def probes() -> Iterator[Probe]:
     yield Probe("rotate-odd", 1, TOUCHES * PIXELS * _ODD, _touches(_rotate, _ODD), TOUCHES)
     macs = TOUCHES * _CHANNELS * _SIDE * _SIDE * _TAPS
     yield Probe("depthwise", 1, macs, _depthwise(), TOUCHES)
-    yield _patches()
+    yield _patches("patch", _EVEN)
+    yield _patches("patch-odd", _ODD)
 
 
 def _weights(columns: int = WIDTH) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -136,11 +137,11 @@ def _rotate(model: Model) -> None:
 
 
 def _norms() -> Model:
-    model = Model((PIXELS, _EVEN))
+    model = Model((1, PIXELS, _EVEN))  # engines fuse them for three axes only
     ones = model.store("ones", np.ones(_EVEN, np.float32))
     for _ in range(TOUCHES):
         model.add("Add", model.last, "x")
-        model.add("LayerNormalization", model.last, ones, ones, axis=-1 % 2, epsilon=1e-5)
+        model.add("LayerNormalization", model.last, ones, ones, axis=2, epsilon=1e-5)
     return model
 
 
@@ -153,11 +154,11 @@ def _depthwise() -> Model:
     return model
 
 
-def _patches() -> Probe:
-    """Our convolution with few outputs, so that gathering its patches is most of the work."""
-    outputs, block, form = 16, block_for(_EVEN), Format.parse("vq-2x16")
-    model = Model((1, _EVEN, PIXELS, 1))
-    stored = _packed(model, form, outputs, _EVEN, block)
+def _patches(kind: str, columns: int) -> Probe:
+    """Our convolution with few outputs, so that its patches are most of the work."""
+    outputs, block, form = 16, block_for(columns), Format.parse("vq-2x16")
+    model = Model((1, columns, PIXELS, 1))
+    stored = _packed(model, form, outputs, columns, block)
     fixed = {"out_channels": outputs, "int8": 1, "block": block, "seed": 0, "kernel_shape": (1, 1)}
     fixed |= {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
     found = []
@@ -166,9 +167,9 @@ def _patches() -> Probe:
         found.append(model.add("VQConv", "x", *stored, domain="smalti", step=step, **fixed))
     for name in found[1:]:
         model.add("Add", model.last, name)
-    numbers = CHAIN * PIXELS * _EVEN
-    other = (("rotate", numbers, 1), ("vq-2x16", numbers * outputs, PIXELS))
-    return Probe("patch", 1, numbers, model, 2 * CHAIN - 1, other)
+    numbers = CHAIN * PIXELS * columns
+    other = (("vq-2x16", numbers * outputs, PIXELS),)
+    return Probe(kind, 1, numbers, model, 2 * CHAIN - 1, other)
 
 
 _MATRICES: dict[str, Callable[[int], Model]] = {

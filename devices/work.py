@@ -6,7 +6,7 @@ Kinds of work, each with a rate of its own in a device's profile:
     int8, int4, nf4 ...  multiply-adds with the engine's own low-bit weights
     vq-2x64 ...          multiply-adds with our packed weights
     rotate, rotate-odd   numbers through a Hadamard transform, of order 2^k or 12, 20, 28 * 2^k
-    patch                numbers gathered for our convolution
+    patch, patch-odd     numbers gathered and rotated for our convolution, in the same orders
     move, exp, norm      numbers copied or added; put through exp or tanh; normalized
 """
 
@@ -21,7 +21,7 @@ from smalti.devices.graph import Graph, Node, Value
 from smalti.runtime.packing import Header
 
 MATRIX_KINDS = ("float", "conv", "int8", "int4")
-ELEMENT_KINDS = ("depthwise", "rotate", "rotate-odd", "patch", "move", "exp", "norm")
+ELEMENT_KINDS = ("depthwise", "rotate", "rotate-odd", "patch", "patch-odd", "move", "exp", "norm")
 
 _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Shape", "Constant", "Size"}
 _EXP = {"Gelu", "Softmax", "LogSoftmax", "Erf", "Exp", "Log", "Sigmoid", "Tanh", "Pow", "Sin"}
@@ -195,19 +195,19 @@ def _vq_conv(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Par
     pixels = output.elements // packed.rows
     numbers = pixels * packed.columns
     product = Part(packed.format.grid_name, numbers * packed.rows, pixels)
-    return (product, Part("patch", numbers), Part(_rotation(packed.block), numbers)), numbers
+    return (product, Part(_by_order("patch", packed.block), numbers)), numbers
 
 
 def _vq_gather(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
-    return (Part(_rotation(_packed(node, around).block), output.elements),), 0
+    return (Part(_by_order("rotate", _packed(node, around).block), output.elements),), 0
 
 
 def _hadamard(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
-    return (Part(_rotation(node.attributes["block"]), output.elements),), 0
+    return (Part(_by_order("rotate", node.attributes["block"]), output.elements),), 0
 
 
-def _rotation(block: int) -> str:
-    return "rotate" if block & (block - 1) == 0 else "rotate-odd"
+def _by_order(kind: str, block: int) -> str:
+    return kind if block & (block - 1) == 0 else f"{kind}-odd"
 
 
 _Parts = Callable[[Node, Value, Surroundings], tuple[tuple[Part, ...], int]]
