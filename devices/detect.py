@@ -6,7 +6,7 @@ import ctypes
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -113,7 +113,3 @@ def _rate(probe: Probe, seconds: float, known: dict[tuple[str, int], float]) -> 
 def _line(kind: str, rows: int, one: float, all_: float) -> Rate:
     return Rate(kind=kind, rows=rows, one=round(one, 3), all=round(all_, 3))
 
-
-def names(lines: Iterable[Rate]) -> list[str]:
-    """Return the kinds of work that were measured."""
-    return sorted({line.kind for line in lines})

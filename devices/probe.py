@@ -64,8 +64,9 @@ def probes() -> Iterator[Probe]:
     yield Probe("rotate-odd", 1, TOUCHES * PIXELS * _ODD, _touches(_rotate, _ODD), TOUCHES)
     macs = TOUCHES * _CHANNELS * _SIDE * _SIDE * _TAPS
     yield Probe("depthwise", 1, macs, _depthwise(), TOUCHES)
-    yield _patches("patch", _EVEN)
-    yield _patches("patch-odd", _ODD)
+    for pixels in (PIXELS // 4, 8 * PIXELS):  # few pixels leave threads idle
+        yield _patches("patch", _EVEN, pixels)
+        yield _patches("patch-odd", _ODD, pixels)
 
 
 def _weights(columns: int = WIDTH) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -154,10 +155,10 @@ def _depthwise() -> Model:
     return model
 
 
-def _patches(kind: str, columns: int) -> Probe:
+def _patches(kind: str, columns: int, pixels: int) -> Probe:
     """Our convolution with few outputs, so that its patches are most of the work."""
     outputs, block, form = 16, block_for(columns), Format.parse("vq-2x16")
-    model = Model((1, columns, PIXELS, 1))
+    model = Model((1, columns, pixels, 1))
     stored = _packed(model, form, outputs, columns, block)
     fixed = {"out_channels": outputs, "int8": 1, "block": block, "seed": 0, "kernel_shape": (1, 1)}
     fixed |= {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
@@ -167,9 +168,9 @@ def _patches(kind: str, columns: int) -> Probe:
         found.append(model.add("VQConv", "x", *stored, domain="smalti", step=step, **fixed))
     for name in found[1:]:
         model.add("Add", model.last, name)
-    numbers = CHAIN * PIXELS * columns
-    other = (("vq-2x16", numbers * outputs, PIXELS),)
-    return Probe(kind, 1, numbers, model, 2 * CHAIN - 1, other)
+    numbers = CHAIN * pixels * columns
+    other = (("vq-2x16", numbers * outputs, ROWS[-1]),)
+    return Probe(kind, pixels, numbers, model, 2 * CHAIN - 1, other)
 
 
 _MATRICES: dict[str, Callable[[int], Model]] = {

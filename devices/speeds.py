@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log
 
-from smalti.devices.profile import Cores, Device, DeviceError, Measured, Rate
+from smalti.devices.profile import Cores, Device, DeviceError, Measured
 from smalti.devices.work import ELEMENT_KINDS, MATRIX_KINDS
 from smalti.runtime.format import GRIDS
 
@@ -17,7 +17,7 @@ FLOAT_SHARE = 0.7
 INT8_SHARE = 0.4
 # Bits of a vector for each number or multiply-add, from the same machine's measured rates.
 ELEMENT_BITS = {
-    **{"depthwise": 64, "rotate": 512, "rotate-odd": 8192, "patch": 1024},
+    **{"depthwise": 64, "rotate": 512, "rotate-odd": 8192, "patch": 1024, "patch-odd": 8192},
     **{"move": 256, "exp": 1024, "norm": 6144},
 }
 NODE_CYCLES, RUN_CYCLES = 8e3, 2e4  # of an engine's own work, for a node and a run
@@ -111,14 +111,3 @@ def _known(device: Device, cores: Cores, name: str) -> float:
         )
     return value
 
-
-def rate_of(found: Measured, kind: str, rows: int = 1) -> Rate:
-    """Return one measured rate.
-
-    Raises:
-        KeyError: it was not measured.
-    """
-    for rate in found.rates:
-        if (rate.kind, rate.rows) == (kind, rows):
-            return rate
-    raise KeyError(f"{kind} with {rows} rows")

@@ -195,7 +195,7 @@ def _vq_conv(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Par
     pixels = output.elements // packed.rows
     numbers = pixels * packed.columns
     product = Part(packed.format.grid_name, numbers * packed.rows, pixels)
-    return (product, Part(_by_order("patch", packed.block), numbers)), numbers
+    return (product, Part(_by_order("patch", packed.block), numbers, pixels)), numbers
 
 
 def _vq_gather(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
