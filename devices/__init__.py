@@ -1,0 +1,7 @@
+"""What a model runs on: profiles of devices, and what they say of a file's time and memory."""
+
+from smalti.devices.detect import detect
+from smalti.devices.latency import Prediction, predict
+from smalti.devices.profile import Device, device_names, read_device
+
+__all__ = ["Device", "Prediction", "detect", "device_names", "predict", "read_device"]
