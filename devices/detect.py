@@ -64,7 +64,8 @@ def bandwidth(threads: int) -> float:
 def fastest(run: Callable[[], object], seconds: float = _SECONDS) -> float:
     """Return the seconds of the fastest run, of at least five."""
     run()
-    times, end = [], time.perf_counter() + seconds
+    times: list[float] = []
+    end = time.perf_counter() + seconds
     while len(times) < 5 or time.perf_counter() < end:
         start = time.perf_counter()
         run()
@@ -112,4 +113,3 @@ def _rate(probe: Probe, seconds: float, known: dict[tuple[str, int], float]) -> 
 
 def _line(kind: str, rows: int, one: float, all_: float) -> Rate:
     return Rate(kind=kind, rows=rows, one=round(one, 3), all=round(all_, 3))
-

@@ -23,7 +23,7 @@ class Memory:
         return self.weights + self.activations + self.scratch
 
 
-def memory(graph: Graph, todo: Sequence[Work], threads: int) -> Memory:
+def memory(graph: Graph, todo: Sequence[Work]) -> Memory:
     """Add up; weights that the engine decodes at load count decoded, too."""
     around = Surroundings(graph)
     stored = sum(len(data) for data in graph.constants.values())

@@ -99,7 +99,7 @@ def _value_info(view: memoryview) -> tuple[str, tuple[list[int | str], int]]:
         return _name(info[1]), (["?"], 32)
     tensor = _message(kind[0])
     shape = _message(tensor[2][0])[1] if tensor[2] else []
-    dims = [_dimension(_message(dim)) for dim in shape] if tensor[2] else ["?"]
+    dims: list[int | str] = [_dimension(_message(dim)) for dim in shape] if tensor[2] else ["?"]
     return _name(info[1]), (dims, _BITS.get(tensor[1][0], 32) if tensor[1] else 32)
 
 

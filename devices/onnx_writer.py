@@ -6,11 +6,10 @@ The wire format is Protocol Buffers'; field numbers are those of onnx.proto.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 _IR_VERSION, _OPSET = 10, 21

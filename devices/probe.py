@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,8 @@ _MICROSOFT = "com.microsoft"
 _EVEN, _ODD = 768, 240  # widths whose Hadamard transforms have orders 2^k and 20 * 2^k
 _CHANNELS, _SIDE, _TAPS = 96, 24, 9
 _RNG = np.random.default_rng
+
+Attributes = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,13 @@ def _low_bit(bits: int, rows: int) -> Model:
     zeros = np.full((WIDTH, groups * bits // 8), 0x88 if bits == 4 else 0x80, np.uint8)
     scales = np.full((WIDTH, groups), 2.0 ** (1 - bits) / np.sqrt(WIDTH), np.float32)
     stored = [model.store(*item) for item in (("c", codes), ("s", scales), ("z", zeros))]
-    sizes = {"K": WIDTH, "N": WIDTH, "bits": bits, "block_size": _GROUP, "accuracy_level": 4}
+    sizes: Attributes = {
+        "K": WIDTH,
+        "N": WIDTH,
+        "bits": bits,
+        "block_size": _GROUP,
+        "accuracy_level": 4,
+    }
     for _ in range(CHAIN):
         model.add("MatMulNBits", model.last, *stored, domain=_MICROSOFT, **sizes)
     return model
@@ -111,7 +120,7 @@ def _packed(model: Model, form: Format, rows: int, columns: int, block: int) -> 
 def _vq(grid: str, rows: int) -> Model:
     model = Model((rows, WIDTH))
     stored = _packed(model, Format.parse(grid), WIDTH, WIDTH, block_for(WIDTH))
-    fixed = {"out_features": WIDTH, "step": 1e-4, "int8": 1}
+    fixed: Attributes = {"out_features": WIDTH, "step": 1e-4, "int8": 1}
     for _ in range(CHAIN):
         model.add("VQMatMul", model.last, *stored, domain="smalti", **fixed)
     return model
@@ -149,7 +158,7 @@ def _norms() -> Model:
 def _depthwise() -> Model:
     model = Model((1, _CHANNELS, _SIDE, _SIDE))
     weights = model.store("w", np.full((_CHANNELS, 1, 3, 3), 1 / _TAPS, np.float32))
-    fixed = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "group": _CHANNELS}
+    fixed: Attributes = {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1), "group": _CHANNELS}
     for _ in range(TOUCHES):
         model.add("Conv", model.last, weights, **fixed)
     return model
@@ -160,7 +169,13 @@ def _patches(kind: str, columns: int, pixels: int) -> Probe:
     outputs, block, form = 16, block_for(columns), Format.parse("vq-2x16")
     model = Model((1, columns, pixels, 1))
     stored = _packed(model, form, outputs, columns, block)
-    fixed = {"out_channels": outputs, "int8": 1, "block": block, "seed": 0, "kernel_shape": (1, 1)}
+    fixed: Attributes = {
+        "out_channels": outputs,
+        "int8": 1,
+        "block": block,
+        "seed": 0,
+        "kernel_shape": (1, 1),
+    }
     fixed |= {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
     found = []
     for i in range(CHAIN):  # each of its own, or the engine would run one for all

@@ -182,8 +182,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
 
 def _checked(value: Any, kind: type, where: str) -> Any:
     if not isinstance(value, kind):
-        names = {list: "a list", dict: "a table", str: "a text in quotes"}
-        raise DeviceError(f"{where} = {value!r}; write {names[kind]}")
+        names = {"list": "a list", "dict": "a table", "str": "a text in quotes"}
+        raise DeviceError(f"{where} = {value!r}; write {names[kind.__name__]}")
     return value
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import log
 
 from smalti.devices.profile import Cores, Device, DeviceError, Measured
-from smalti.devices.work import ELEMENT_KINDS, MATRIX_KINDS
+from smalti.devices.work import ELEMENT_KINDS
 from smalti.runtime.format import GRIDS
 
 # Assumptions. Shares of a core's peak that good kernels reach, seen on one x86-64 machine.
@@ -75,8 +75,9 @@ def _derived(device: Device, threads: int) -> Speeds:
     bits = sum(count * _clock(device, c) * _bits(device, c) for c, count in used)
     clock = _clock(device, device.cores[0])
     int8 = INT8_SHARE * bits / (8 if _QUADS & set(device.isa) else 16)
-    rates = dict.fromkeys([*MATRIX_KINDS, *(f"vq-{p}x{n}" for p, n in GRIDS)], [(1, int8)])
-    rates |= dict.fromkeys(("float", "conv", "nf4"), [(1, FLOAT_SHARE * bits / 32)])
+    low_bit = ("int8", "int4", *(f"vq-{p}x{n}" for p, n in GRIDS))
+    rates = {kind: [(1, int8)] for kind in low_bit}
+    rates |= {kind: [(1, FLOAT_SHARE * bits / 32)] for kind in ("float", "conv", "nf4")}
     rates |= {kind: [(1, bits / ELEMENT_BITS[kind])] for kind in ELEMENT_KINDS}
     if device.memory is None:
         raise DeviceError(f"{device.name}: memory is missing; add [memory] or run detect on it")
@@ -110,4 +111,3 @@ def _known(device: Device, cores: Cores, name: str) -> float:
             f"{device.name}: cores {cores.name} have no {name}; add it, or run detect on the device"
         )
     return value
-

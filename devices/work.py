@@ -14,13 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import prod
 from typing import NamedTuple
 
 from smalti.devices.graph import Graph, Node, Value
 from smalti.runtime.packing import Header
 
-MATRIX_KINDS = ("float", "conv", "int8", "int4")
 ELEMENT_KINDS = ("depthwise", "rotate", "rotate-odd", "patch", "patch-odd", "move", "exp", "norm")
 
 _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Shape", "Constant", "Size"}
@@ -39,6 +37,9 @@ class Part(NamedTuple):
     kind: str
     amount: int
     rows: int = 0
+
+
+Parts = tuple[tuple[Part, ...], int]  # and bytes of scratch
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _work(node: Node, around: Surroundings) -> Work:
     return Work(node, parts, weights, sum(around.of(name).bytes for name in flowing), scratch)
 
 
-def _parts(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _parts(node: Node, output: Value, around: Surroundings) -> Parts:
     """Return the parts of a node's work, and its scratch."""
     if node.op in _SPECIAL:
         return _SPECIAL[node.op](node, output, around)
@@ -132,7 +133,7 @@ def _parts(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part,
     return (Part(kind, numbers),), 0
 
 
-def _product(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _product(node: Node, output: Value, around: Surroundings) -> Parts:
     """Matrices (..., rows, columns) times (..., columns, outputs)."""
     left, right = around.of(node.inputs[0]), around.of(node.inputs[1])
     transposed = node.attributes.get("transA")
@@ -142,7 +143,7 @@ def _product(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Par
     return (Part("float", output.elements * columns, rows),), 0
 
 
-def _fully_connected(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _fully_connected(node: Node, output: Value, around: Surroundings) -> Parts:
     """LiteRT's: weights (outputs, columns), in fp32 or 8 or 4 bits."""
     weight = around.of(node.inputs[1])
     kind = {8: "int8", 4: "int4"}.get(weight.bits, "float")
@@ -150,7 +151,7 @@ def _fully_connected(node: Node, output: Value, around: Surroundings) -> tuple[t
     return (Part(kind, output.elements * weight.shape[-1], rows),), 0
 
 
-def _low_bit(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _low_bit(node: Node, output: Value, around: Surroundings) -> Parts:
     """ONNX Runtime's, of K columns and N outputs; activations become int8."""
     columns, bits = node.attributes["K"], node.attributes.get("bits", 4)
     rows = output.elements // max(node.attributes["N"], 1)
@@ -158,7 +159,7 @@ def _low_bit(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Par
     return (Part(kind, output.elements * columns, rows),), rows * columns
 
 
-def _convolution(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _convolution(node: Node, output: Value, around: Surroundings) -> Parts:
     """Weights are (outputs, inputs / groups, ...) in ONNX, (outputs, ..., inputs) in LiteRT."""
     weight = around.of(node.inputs[1])
     taps = weight.elements // max(weight.shape[0], 1)
@@ -170,9 +171,7 @@ def _convolution(node: Node, output: Value, around: Surroundings) -> tuple[tuple
     return (Part(kind, output.elements * taps, 0 if few else pixels),), 0
 
 
-def _up_convolution(
-    node: Node, output: Value, around: Surroundings
-) -> tuple[tuple[Part, ...], int]:
+def _up_convolution(node: Node, output: Value, around: Surroundings) -> Parts:
     """A transposed convolution meets every input pixel with all of its weights but the inputs'."""
     source, weight = around.of(node.inputs[0]), around.of(node.inputs[1])
     macs = source.elements * weight.elements // max(weight.shape[0], 1)
@@ -183,14 +182,14 @@ def _packed(node: Node, around: Surroundings) -> Header:
     return Header.read(around.graph.constants[node.inputs[1]])
 
 
-def _vq_matmul(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _vq_matmul(node: Node, output: Value, around: Surroundings) -> Parts:
     packed = _packed(node, around)
     rows = output.elements // packed.rows
     macs = output.elements * packed.columns
     return (Part(packed.format.grid_name, macs, rows),), rows * packed.columns
 
 
-def _vq_conv(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _vq_conv(node: Node, output: Value, around: Surroundings) -> Parts:
     packed = _packed(node, around)
     pixels = output.elements // packed.rows
     numbers = pixels * packed.columns
@@ -198,11 +197,11 @@ def _vq_conv(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Par
     return (product, Part(_by_order("patch", packed.block), numbers, pixels)), numbers
 
 
-def _vq_gather(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _vq_gather(node: Node, output: Value, around: Surroundings) -> Parts:
     return (Part(_by_order("rotate", _packed(node, around).block), output.elements),), 0
 
 
-def _hadamard(node: Node, output: Value, around: Surroundings) -> tuple[tuple[Part, ...], int]:
+def _hadamard(node: Node, output: Value, around: Surroundings) -> Parts:
     return (Part(_by_order("rotate", node.attributes["block"]), output.elements),), 0
 
 
@@ -210,8 +209,7 @@ def _by_order(kind: str, block: int) -> str:
     return kind if block & (block - 1) == 0 else f"{kind}-odd"
 
 
-_Parts = Callable[[Node, Value, Surroundings], tuple[tuple[Part, ...], int]]
-_SPECIAL: dict[str, _Parts] = {
+_SPECIAL: dict[str, Callable[[Node, Value, Surroundings], Parts]] = {
     **dict.fromkeys(("MatMul", "Gemm", "FusedMatMul", "BatchMatMul"), _product),
     **dict.fromkeys(("MatMulNBits", "MatMulBnb4"), _low_bit),
     **dict.fromkeys(("Conv", "DepthwiseConv"), _convolution),

@@ -14,6 +14,7 @@ from rich.table import Table
 from smalti.runtime.artifact import Artifact
 
 if TYPE_CHECKING:
+    from smalti.devices.latency import Prediction
     from smalti.export.fold import Folded
     from smalti.export.planning import PlanReport
     from smalti.export.run import Exported
@@ -124,3 +125,16 @@ def artifact_table(artifact: Artifact) -> Table:
         f"needs library {m['min_library']}, {engines}"
     )
     return _layers(m["layers"], title)
+
+
+def prediction_table(found: Prediction) -> Table:
+    """What every layer takes; totals, and what they rest on, in the title."""
+    m = found.memory
+    rests = "measured" if found.measured else "derived rates, so expect a factor of two"
+    unknown = f"\ncounted as copies: {', '.join(found.unknown)}" if found.unknown else ""
+    title = (
+        f"{found.device}, {found.threads} threads: {found.ms:.3g} ms ({rests}); "
+        f"{m.peak / 1e6:.3g} MB of memory at most: {m.weights / 1e6:.3g} weights, "
+        f"{m.activations / 1e6:.3g} tensors, {m.scratch / 1e6:.3g} scratch{unknown}"
+    )
+    return rows_table([asdict(line) for line in found.layers], title)

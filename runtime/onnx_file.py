@@ -11,7 +11,7 @@ from typing import Any
 
 from smalti.runtime.contents import DOMAIN, MANIFEST_KEY, Contents, map_file, parse_manifest
 from smalti.runtime.errors import FileError
-from smalti.runtime.protobuf import fields, only_bytes, pair, unicode
+from smalti.runtime.protobuf import only_bytes, pair, unicode
 
 _GRAPH, _METADATA = 7, 14
 _NODE, _INITIALIZER = 1, 5
