@@ -192,9 +192,21 @@ def _vq_matmul(node: Node, output: Value, around: Surroundings) -> Parts:
 def _vq_conv(node: Node, output: Value, around: Surroundings) -> Parts:
     packed = _packed(node, around)
     pixels = output.elements // packed.rows
-    numbers = pixels * packed.columns
-    product = Part(packed.format.grid_name, numbers * packed.rows, pixels)
-    return (product, Part(_by_order("patch", packed.block), numbers, pixels)), numbers
+    grid = packed.format.grid_name
+    return vq_conv_parts(grid, pixels, packed.columns, packed.rows, packed.block)
+
+
+def vq_conv_parts(grid: str, pixels: int, columns: int, outputs: int, block: int) -> Parts:
+    """Our convolution: a product, and patches of `columns` numbers."""
+    numbers = pixels * columns
+    product = Part(grid, numbers * outputs, pixels)
+    return (product, Part(_by_order("patch", block), numbers, pixels)), numbers
+
+
+def vq_linear_parts(grid: str, rows: int, columns: int, outputs: int, block: int) -> Parts:
+    """Our product, and the rotation before it, which is a node of its own in a file."""
+    product = Part(grid, rows * columns * outputs, rows)
+    return (product, Part(_by_order("rotate", block), rows * columns)), rows * columns
 
 
 def _vq_gather(node: Node, output: Value, around: Surroundings) -> Parts:

@@ -105,10 +105,11 @@ def plan_table(done: PlanReport) -> Table:
     guard = (
         "" if p.linear else "; below 3 bits errors no longer just add up: trust the measured one"
     )
+    on = f"; {p.allocation.ms:.3g} ms on {facts.device}" if facts.device else ""
     title = (
         f"{p.bytes / 1e6:.2f} MB of weights, of which {p.rest / 1e6:.2f} MB stay in float; "
         f"{facts.metric} predicted {p.allocation.drop:.4g}, measured {facts.measured:.4g}; "
-        f"no plan is better by more than {p.gap:.1%}{guard}{_folds(done.folds)}"
+        f"no plan is better by more than {p.gap:.1%}{on}{guard}{_folds(done.folds)}"
     )
     return rows_table(done.rows(), title)
 
