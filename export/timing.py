@@ -16,6 +16,7 @@ from smalti.devices.profile import Device
 from smalti.devices.speeds import speeds
 from smalti.devices.work import Work, vq_conv_parts, vq_linear_parts, works
 from smalti.export.onnx import export_onnx
+from smalti.export.quiet import quiet
 from smalti.export.recipe import Recipe
 from smalti.quant.planner import Rest
 from smalti.quant.sensitivity import Cost
@@ -65,7 +66,8 @@ def _float_graph(module: torch.nn.Module, recipe: Recipe) -> Graph:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "float.onnx")
         shapes = recipe.dynamic_shapes() if recipe.dynamic_shapes else None
-        export_onnx(module, recipe.example_inputs(), path, dynamic_shapes=shapes)
+        with quiet():
+            export_onnx(module, recipe.example_inputs(), path, dynamic_shapes=shapes)
         return open_graph(path)
 
 
