@@ -117,10 +117,10 @@ def _packed(model: Model, form: Format, rows: int, columns: int, block: int) -> 
     return [model.store(name, array) for name, array in found.items()]
 
 
-def _vq(grid: str, rows: int) -> Model:
+def _vq(grid: str, rows: int, int8: int = 1) -> Model:
     model = Model((rows, WIDTH))
     stored = _packed(model, Format.parse(grid), WIDTH, WIDTH, block_for(WIDTH))
-    fixed: Attributes = {"out_features": WIDTH, "step": 1e-4, "int8": 1}
+    fixed: Attributes = {"out_features": WIDTH, "step": 1e-4, "int8": int8}
     for _ in range(CHAIN):
         model.add("VQMatMul", model.last, *stored, domain="smalti", **fixed)
     return model
@@ -198,4 +198,5 @@ _MATRICES: dict[str, Callable[[int], Model]] = {
     "vq-2x64": partial(_vq, "vq-2x64"),
     "vq-2x256": partial(_vq, "vq-2x256"),
     "vq-4x256": partial(_vq, "vq-4x256"),
+    "vq-float": partial(_vq, "vq-2x64", int8=0),
 }

@@ -77,7 +77,7 @@ def _derived(device: Device, threads: int) -> Speeds:
     int8 = INT8_SHARE * bits / (8 if _QUADS & set(device.isa) else 16)
     low_bit = ("int8", "int4", *(f"vq-{p}x{n}" for p, n in GRIDS))
     rates = {kind: [(1, int8)] for kind in low_bit}
-    rates |= {kind: [(1, FLOAT_SHARE * bits / 32)] for kind in ("float", "conv", "nf4")}
+    rates |= {kind: [(1, FLOAT_SHARE * bits / 32)] for kind in ("float", "conv", "nf4", "vq-float")}
     rates |= {kind: [(1, bits / ELEMENT_BITS[kind])] for kind in ELEMENT_KINDS}
     if device.memory is None:
         raise DeviceError(f"{device.name}: memory is missing; add [memory] or run detect on it")

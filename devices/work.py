@@ -5,6 +5,7 @@ Kinds of work, each with a rate of its own in a device's profile:
     depthwise            multiply-adds of convolutions with few channels a group
     int8, int4, nf4 ...  multiply-adds with the engine's own low-bit weights
     vq-2x64 ...          multiply-adds with our packed weights
+    vq-float             the same, activations in fp32
     rotate, rotate-odd   numbers through a Hadamard transform, of order 2^k or 12, 20, 28 * 2^k
     patch, patch-odd     numbers gathered and rotated for our convolution, in the same orders
     move, exp, norm      numbers copied or added; put through exp or tanh; normalized
@@ -182,17 +183,21 @@ def _packed(node: Node, around: Surroundings) -> Header:
     return Header.read(around.graph.constants[node.inputs[1]])
 
 
+def _grid(node: Node, packed: Header) -> str:
+    return packed.format.grid_name if node.attributes.get("int8") else "vq-float"
+
+
 def _vq_matmul(node: Node, output: Value, around: Surroundings) -> Parts:
     packed = _packed(node, around)
     rows = output.elements // packed.rows
     macs = output.elements * packed.columns
-    return (Part(packed.format.grid_name, macs, rows),), rows * packed.columns
+    return (Part(_grid(node, packed), macs, rows),), rows * packed.columns
 
 
 def _vq_conv(node: Node, output: Value, around: Surroundings) -> Parts:
     packed = _packed(node, around)
     pixels = output.elements // packed.rows
-    grid = packed.format.grid_name
+    grid = _grid(node, packed)
     return vq_conv_parts(grid, pixels, packed.columns, packed.rows, packed.block)
 
 
