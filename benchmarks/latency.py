@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smalti.devices import detect, open_graph, predict
-from smalti.devices.detect import fastest
+from smalti.devices import open_graph, predict
+from smalti.devices.detect import detect, fastest
 from smalti.devices.profile import Device
 from smalti.export import export_onnx, report
 from smalti.models import fashion, minilm

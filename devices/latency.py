@@ -112,7 +112,7 @@ class Clock:
 
 
 def _by_layer(lines: Iterable[Line]) -> list[Line]:
-    """Join the nodes of each layer; it is called after the one that takes longest."""
+    """Join the nodes of each layer; it is called after the one that multiplies most."""
     found: dict[str, list[Line]] = {}
     for line in lines:
         found.setdefault(line.layer or line.op, []).append(line)
@@ -120,12 +120,12 @@ def _by_layer(lines: Iterable[Line]) -> list[Line]:
 
 
 def _joined(layer: str, nodes: list[Line]) -> Line:
-    longest = max(nodes, key=lambda line: line.ms)
+    main = max(nodes, key=lambda line: (line.macs, line.ms))
     sums = {
         name: sum(getattr(line, name) for line in nodes)
         for name in ("nodes", "macs", "bytes", "tensors", "ms")
     }
-    return replace(longest, layer=layer, **sums)
+    return replace(main, layer=layer, **sums)
 
 
 def _unknown(todo: Iterable[Work]) -> list[str]:

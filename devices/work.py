@@ -78,10 +78,14 @@ class Surroundings:
             self._fill_in(node)
 
     def _fill_in(self, node: Node) -> None:
-        """An engine folds what it can at load; a shape not told is that of the largest input."""
+        """An engine folds what it can at load; a shape not told is that of the largest input.
+
+        Weights are not what a shape follows, where there is anything else.
+        """
         if "." not in node.op and all(not n or n in self.constant for n in node.inputs):
             self.constant.update(node.outputs)
-        largest = max((self.of(name) for name in node.inputs), key=_bytes, default=_EMPTY)
+        flowing = [name for name in node.inputs if name not in self.constant] or node.inputs
+        largest = max((self.of(name) for name in flowing), key=_bytes, default=_EMPTY)
         for name in node.outputs:
             self.values.setdefault(name, largest)
 
