@@ -6,17 +6,15 @@ picture, is made here. The weights stay in CACHE; delete that file to train agai
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from smalti.models.pictures import portrait, psnr
+from smalti.models.trained import trained
 from smalti.runtime.ops.bilateral_slice.module import BilateralGrid, total_variation
 
 CACHE = "bilateral.safetensors"  # under SMALTI_CACHE, else in build/
@@ -28,13 +26,8 @@ Run = Callable[..., list[Array]]
 
 
 def photo(stride: int = 1) -> Tensor:
-    """Return Grace Hopper's portrait (1, 3, 600, 512) in 0..1, or every `stride`-th pixel of it."""
-    import matplotlib
-    from matplotlib.image import imread
-
-    path = Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")
-    pixels = imread(path)[::stride, ::stride].transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(pixels)[None] / np.float32(255))
+    """Return the portrait (1, 3, 600, 512), or every `stride`-th pixel of it."""
+    return portrait()[:, :, ::stride, ::stride].contiguous()
 
 
 def edited(image: Tensor) -> Tensor:
@@ -48,23 +41,15 @@ def edited(image: Tensor) -> Tensor:
 
 def model() -> BilateralGrid:
     """Return the grid that edits as `edited` does, from the cache or learned now."""
-    path = Path(os.environ.get("SMALTI_CACHE", "build"), CACHE)
-    module = BilateralGrid()
-    if not path.is_file():
-        train(module, photo(STRIDE), STEPS)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(module.state_dict(), draft)
-        os.replace(draft, path)
-    module.load_state_dict(load_file(path))
-    return module.eval()
+    return trained(CACHE, BilateralGrid(), train)
 
 
-def train(module: BilateralGrid, image: Tensor, steps: int) -> None:
-    """Fit the grid to an image and its edit."""
+def train(module: BilateralGrid) -> None:
+    """Fit the grid to the photo, coarsely, and its edit."""
+    image = photo(STRIDE)
     wanted = edited(image)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
-    for _ in range(steps):
+    for _ in range(STEPS):
         optimizer.zero_grad()
         error = (module(image) - wanted).square().mean()
         (error + _SMOOTHNESS * total_variation(module.grid)).backward()
@@ -74,11 +59,6 @@ def train(module: BilateralGrid, image: Tensor, steps: int) -> None:
 def example_inputs() -> tuple[Tensor]:
     """Return the photo."""
     return (photo(),)
-
-
-def psnr(found: Array, wanted: Array) -> float:
-    """Return the peak signal-to-noise ratio in dB of values in 0..1."""
-    return float(-10 * np.log10(np.square(found - wanted, dtype=np.float64).mean()))
 
 
 def evaluate(run: Run) -> dict[str, float]:

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from smalti.models.trained import trained
 from smalti.quant.training import fine_tune
 
 loss = "logits"  # what the outputs are: scores before the softmax, so errors compare by KL
@@ -153,23 +153,15 @@ def model() -> nn.Module:
     Raises:
         FileNotFoundError: not cached, and the data are not here.
     """
-    path = Path(os.environ.get("SMALTI_CACHE", "build"), CACHE)
-    if not path.is_file():
-        _train(path)
-    module = network()
-    module.load_state_dict(load_file(path))
-    return module.eval()
-
-
-def _train(path: Path) -> None:
     torch.manual_seed(0)
+    return trained(CACHE, network(), _train)
+
+
+def _train(module: nn.Module) -> None:
     # Pixels before channels: a 1x1 convolution is then a plain matrix product.
-    module = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fine_tune(module, training_batches(), error, EPOCHS, learning_rate=4e-3)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file({name: t.contiguous() for name, t in module.state_dict().items()}, draft)
-    os.replace(draft, path)
+    module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def example_inputs() -> tuple[Tensor]:

@@ -8,18 +8,16 @@ minute or two each.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from smalti.models.pictures import centers, portrait, psnr
+from smalti.models.trained import trained
 from smalti.runtime.ops.grid_encode.module import GridEncoding, resolutions
 
 CACHE = "image_grid.{}.safetensors"  # under SMALTI_CACHE, else in build/
@@ -33,20 +31,9 @@ Run = Callable[..., list[Array]]
 
 
 def photo() -> Tensor:
-    """Return Grace Hopper's portrait (h * w, 3) in 0..1, resized to SIZE."""
-    import matplotlib
-    from matplotlib.image import imread
-
-    path = Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")
-    pixels = torch.from_numpy(imread(path) / np.float32(255)).permute(2, 0, 1)[None]
-    small = interpolate(pixels, SIZE, mode="bilinear", antialias=True)
+    """Return the portrait (h * w, 3) in 0..1, resized to SIZE."""
+    small = interpolate(portrait(), SIZE, mode="bilinear", antialias=True)
     return small[0].flatten(1).T.contiguous()
-
-
-def pixels() -> Tensor:
-    """Return the coordinates (h * w, 2), x first, of the pixels' centers."""
-    y, x = ((torch.arange(size) + 0.5) / size for size in SIZE)
-    return torch.cartesian_prod(y, x).flip(1)
 
 
 def network(kind: str) -> nn.Sequential:
@@ -69,22 +56,13 @@ def network(kind: str) -> nn.Sequential:
 
 def model(kind: str = "hash") -> nn.Sequential:
     """Return the net of one of KINDS that gives the photo, from the cache or trained now."""
-    path = Path(os.environ.get("SMALTI_CACHE", "build"), CACHE.format(kind))
-    module = network(kind)
-    if not path.is_file():
-        torch.manual_seed(0)
-        train(module)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(module.state_dict(), draft)
-        os.replace(draft, path)
-    module.load_state_dict(load_file(path))
-    return module.eval()
+    torch.manual_seed(0)
+    return trained(CACHE.format(kind), network(kind), train)
 
 
 def train(module: nn.Module) -> None:
     """Fit the net to all pixels at once; the rate falls geometrically."""
-    x, wanted = pixels(), photo()
+    x, wanted = centers(*SIZE), photo()
     optimizer = torch.optim.Adam(module.parameters(), lr=_RATES[0], eps=1e-15)
     decay = (_RATES[1] / _RATES[0]) ** (1 / max(STEPS, 1))
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
@@ -97,7 +75,7 @@ def train(module: nn.Module) -> None:
 
 def example_inputs() -> tuple[Tensor]:
     """Return the pixels' coordinates."""
-    return (pixels(),)
+    return (centers(*SIZE),)
 
 
 def stored_bytes(module: nn.Module) -> int:
@@ -107,6 +85,5 @@ def stored_bytes(module: nn.Module) -> int:
 
 def evaluate(run: Run) -> dict[str, float]:
     """Return the peak signal-to-noise ratio to the photo, in dB."""
-    (found,) = run(pixels().numpy())
-    error = np.square(found - photo().numpy(), dtype=np.float64).mean()
-    return {"psnr": float(-10 * np.log10(error))}
+    (found,) = run(example_inputs()[0].numpy())
+    return {"psnr": psnr(found, photo().numpy())}

@@ -5,17 +5,15 @@ The weights stay in CACHE; delete that file to train again, for about half a min
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from smalti.models.bilateral import photo, psnr
+from smalti.models.pictures import centers, portrait, psnr
+from smalti.models.trained import trained
 from smalti.runtime.ops.rbf_encode.module import RbfEncoding
 
 CACHE = "rbf_image.safetensors"  # under SMALTI_CACHE, else in build/
@@ -27,20 +25,13 @@ Run = Callable[..., list[Array]]
 
 
 def face() -> Tensor:
-    """Return a part of the photo (3, 128, 128) in 0..1."""
-    return photo()[0][:, *_FACE]
+    """Return a part of the portrait (3, 128, 128) in 0..1."""
+    return portrait()[0][:, *_FACE]
 
 
-def places(height: int, width: int) -> Tensor:
-    """Return (x, y) of all pixels' centers, (height * width, 2) in [0, 1]."""
-    y, x = torch.meshgrid(
-        (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij"
-    )
-    return torch.stack([x, y], -1).reshape(-1, 2)
-
-
-def network(image: Tensor) -> RbfEncoding:
+def network() -> RbfEncoding:
     """Return (N, 2) -> colours (N, 3), untrained: functions drawn by the image's detail."""
+    image = face()
     gray = image.mean(0)
     detail = 0.02 + gray.diff(dim=0)[:, 1:].abs() + gray.diff(dim=1)[1:].abs()
     padded = nn.functional.pad(detail[None], (1, 0, 1, 0), mode="replicate")[0]
@@ -48,28 +39,18 @@ def network(image: Tensor) -> RbfEncoding:
     chosen = padded.flatten().multinomial(CENTERS, generator=random)
     shapes = (CENTERS * torch.eye(2)).flatten().repeat(CENTERS, 1)
     colours = image.flatten(1).T[chosen]
-    return RbfEncoding(places(*image.shape[1:])[chosen], shapes, colours, kernel="gaussian")
+    return RbfEncoding(centers(*image.shape[1:])[chosen], shapes, colours, kernel="gaussian")
 
 
 def model() -> RbfEncoding:
     """Return the functions that draw the face, from the cache or trained now."""
-    path = Path(os.environ.get("SMALTI_CACHE", "build"), CACHE)
-    image = face()
-    module = network(image)
-    if not path.is_file():
-        train(module, image)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(module.state_dict(), draft)
-        os.replace(draft, path)
-    module.load_state_dict(load_file(path))
-    return module.eval()
+    return trained(CACHE, network(), train)
 
 
-def train(module: RbfEncoding, image: Tensor) -> None:
+def train(module: RbfEncoding) -> None:
     """Fit shapes, in steps of their size, and colours to the image's pixels."""
-    x, wanted = places(*image.shape[1:]), image.flatten(1).T
-    shapes = {"params": [module.shapes], "lr": 0.3 * CENTERS}
+    (x,), wanted = example_inputs(), face().flatten(1).T
+    shapes: dict[str, Any] = {"params": [module.shapes], "lr": 0.3 * CENTERS}
     optimizer = torch.optim.Adam([shapes, {"params": [module.features]}], lr=0.03)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     random = torch.Generator().manual_seed(0)
@@ -83,7 +64,7 @@ def train(module: RbfEncoding, image: Tensor) -> None:
 
 def example_inputs() -> tuple[Tensor]:
     """Return the places of all pixels."""
-    return (places(*face().shape[1:]),)
+    return (centers(*face().shape[1:]),)
 
 
 def evaluate(run: Run) -> dict[str, float]:

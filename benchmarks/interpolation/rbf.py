@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ def _runs(axes: int, threads: int) -> Mapping[str, Run]:
 SUBJECTS = tuple(
     Subject(
         f"radial basis functions in {axes} dimensions",
-        lambda threads, axes=axes: _runs(axes, threads),
+        partial(_runs, axes),
         (Goal(10.0, ("torch",)),),
     )
     for axes in (2, 3)

@@ -65,12 +65,5 @@ def test_it_trains_once_and_keeps_the_weights(tiny: Path, monkeypatch: pytest.Mo
     first = image_grid.model("simplex")
     assert [p.name for p in tiny.iterdir()] == [image_grid.CACHE.format("simplex")]
     monkeypatch.setattr(image_grid, "train", None)  # a second training would fail
-    x = image_grid.pixels()
+    (x,) = image_grid.example_inputs()
     assert np.array_equal(first(x).detach(), image_grid.model("simplex")(x).detach())
-
-
-def test_the_first_pixel_is_at_the_top_left(tiny: Path) -> None:
-    x = image_grid.pixels()
-    assert len(x) == len(image_grid.photo()) == 48 * 40
-    assert x[0].tolist() == pytest.approx([0.5 / 40, 0.5 / 48])
-    assert x[1, 0] > x[0, 0]

@@ -20,7 +20,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_both_engines_draw_what_torch_draws(quick: Path) -> None:
-    untrained = rbf_image.network(rbf_image.face())
+    untrained = rbf_image.network()
     module, given = rbf_image.model(), rbf_image.example_inputs()
     wanted = module(*given).detach().numpy()
     before = rbf_image.evaluate(lambda x: [untrained(torch.from_numpy(x)).detach().numpy()])
@@ -40,7 +40,3 @@ def test_it_trains_once_and_keeps_the_weights(quick: Path, monkeypatch: pytest.M
     monkeypatch.setattr(rbf_image, "train", None)  # a second training would fail
     again = rbf_image.model()
     assert all(torch.equal(a, again.state_dict()[k]) for k, a in first.state_dict().items())
-
-
-def test_places_are_centers_of_pixels() -> None:
-    assert torch.allclose(rbf_image.places(1, 2), torch.tensor([[0.25, 0.5], [0.75, 0.5]]))
