@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def feed(session: Session, size: dict[str, int]) -> dict[str, NDArray[Any]]:
     noise = np.random.default_rng(0)
     found = {}
     for port in session.inputs:
-        shape = [size.get(d, 1) if isinstance(d, str) else d for d in port.shape]
+        shape = [size.get(d, 1) if isinstance(d, str) else d or 1 for d in port.shape]
         values = noise.random(shape) if port.dtype.kind == "f" else np.ones(shape)
         found[port.name] = values.astype(port.dtype)
     return found
@@ -90,7 +91,7 @@ def rows(model: str, device: Device, threads: int) -> Iterator[Row]:
         session = Session(path, threads=threads)
         for size in SIZES[model]:
             inputs = feed(session, size)
-            measured = 1e3 * fastest(lambda s=session, x=inputs: s.run(**x), SECONDS)
+            measured = 1e3 * fastest(partial(session.run, **inputs), SECONDS)
             predicted = predict(open_graph(path, size), device, threads).ms
             label = " x ".join(map(str, size.values()))
             yield Row(model, form, label, measured, predicted, predicted / measured - 1)
