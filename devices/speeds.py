@@ -1,6 +1,6 @@
 """How fast a device is at each kind of work: measured, or else derived from its data sheet.
 
-What is derived rests on assumptions, the constants below; expect a factor of two.
+What is derived rests on assumptions, the constants below; none has been checked on the devices.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def artifact_table(artifact: Artifact) -> Table:
 def prediction_table(found: Prediction) -> Table:
     """What every layer takes; totals, and what they rest on, in the title."""
     m = found.memory
-    rests = "measured" if found.measured else "derived rates, so expect a factor of two"
+    rests = "measured" if found.measured else "derived rates, not checked on the device"
     unknown = f"\ncounted as copies: {', '.join(found.unknown)}" if found.unknown else ""
     title = (
         f"{found.device}, {found.threads} threads: {found.ms:.3g} ms ({rests}); "
