@@ -51,7 +51,8 @@ def _log_slope(share: Tensor, slope: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
     rest = 1 - share
     below = slope * (share * share + rest * rest) + (d0 + d1) * share * rest
     above = d1 * share * share + 2 * slope * share * rest + d0 * rest * rest
-    return (slope * slope * above / (below * below)).log()
+    ratio = slope / below
+    return (ratio * above * ratio).log()
 
 
 @torch_op("RationalQuadraticSpline", _shape)

@@ -77,7 +77,7 @@ struct Piece {
     below(share, divisor);
     const Floats above = d1 * (share * share) + 2.0f * slope * (share * rest) + d0 * (rest * rest);
     const Floats ratio = slope / divisor;
-    logarithm(ratio * ratio * above, to);
+    logarithm(ratio * above * ratio, to);
   }
 };
 
