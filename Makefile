@@ -2,6 +2,8 @@
 # make test    everything that has to hold
 # make grids   recompute the stored grids
 # make wheel-arm64   the wheel of another machine, into dist/
+# make container-arm64   its container image, into dist/; ENGINE=tflite, MODELS=, TARGET=checked
+# make test-container-arm64 test-arm64   both, emulated: docs/arm.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,8 +13,11 @@ PACKAGES := runtime devices quant export models
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 CROSS := .venv-cross
+ENGINE := onnx
+TARGET := plain
+ARM64 := PYTHONPATH=devices/arm64:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
 
-.PHONY: demo test lint grids clean
+.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64
 
 demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
@@ -38,6 +43,15 @@ $(VENV)/demo $(VENV)/test: $(VENV)/%: pyproject.toml constraints.txt CMakeLists.
 
 wheel-%: $(CROSS)/ready
 	$(CROSS)/bin/python devices/toolchain/packages.py $*
+
+container-arm64: wheel-arm64
+	$(CROSS)/bin/python devices/arm64/container.py $(ENGINE) $(MODELS) --target $(TARGET)
+
+test-container-arm64: container-arm64 $(VENV)/test
+	$(ARM64)/container_check.py $(ENGINE)
+
+test-arm64: wheel-arm64 $(VENV)/test
+	$(ARM64)/matrix.py
 
 # Not `pip install .[cross]`: that would build smalti for this machine.
 $(CROSS)/ready: pyproject.toml

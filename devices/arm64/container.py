@@ -1,0 +1,146 @@
+"""Builds the arm64 container image with one engine; by Docker where it is, else by buildah."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from root_fs import MissingToolError, base_archive, need, need_emulation
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BUILD, DIST = ROOT / "build" / "container", ROOT / "dist"
+BASE = "localhost/smalti-base:arm64"
+ENGINES = ("onnx", "tflite")
+PLATFORMS = [f"manylinux_2_{n}_aarch64" for n in (28, 27, 26, 17)] + ["manylinux2014_aarch64"]
+MOST_BYTES = 150_000_000  # of the image without a model, compressed
+
+
+def install_site(engine: str, to: Path) -> None:
+    """Install our wheel for arm64 and what it needs, without running any of it.
+
+    Raises:
+        FileNotFoundError: the wheel is not built.
+        subprocess.CalledProcessError: pip failed; it has said why.
+    """
+    wheels = sorted(DIST.glob("smalti-*-py3-none-manylinux_2_28_aarch64.whl"))
+    if not wheels:
+        raise FileNotFoundError("dist/ has no wheel for arm64: make wheel-arm64")
+    shutil.rmtree(to, ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--target", str(to), "--only-binary=:all:", "--no-compile"]
+    command += ["--python-version", "3.11", "--implementation", "cp"]
+    command += [part for name in PLATFORMS for part in ("--platform", name)]
+    subprocess.run([*command, f"{wheels[-1]}[{engine}]"], check=True)
+    shutil.rmtree(to / "bin", ignore_errors=True)  # they would start this machine's Python
+
+
+def context(engine: str, models: Sequence[Path]) -> Path:
+    """Make the folder that Dockerfile.arm copies from: site/ and models/."""
+    folder = BUILD / engine
+    install_site(engine, folder / "site")
+    shutil.rmtree(folder / "models", ignore_errors=True)
+    (folder / "models").mkdir()
+    for model in models:
+        shutil.copy(model, folder / "models")
+    return folder
+
+
+def archive_of(engine: str) -> Path:
+    """Where the image goes: what `docker load` and `podman load` read."""
+    return DIST / f"smalti-{engine}-arm64.tar.gz"
+
+
+def build(engine: str, models: Sequence[Path], target: str) -> Path:
+    """Build the image and write its archive, beside and then renamed.
+
+    Raises:
+        subprocess.CalledProcessError: a tool failed; it has said why.
+        MissingToolError: there is neither Docker nor what buildah needs.
+    """
+    folder, archive = context(engine, models), archive_of(engine)
+    plain = BUILD / archive.stem
+    plain.unlink(missing_ok=True)
+    by_docker = shutil.which("docker") and not _failing("docker", "info")
+    print(f"building by {'Docker' if by_docker else 'buildah'}", file=sys.stderr)
+    (_by_docker if by_docker else _by_buildah)(engine, folder, plain, target)
+    subprocess.run(["gzip", "--force", "--no-name", str(plain)], check=True)
+    archive.parent.mkdir(exist_ok=True)
+    return (BUILD / archive.name).replace(archive)
+
+
+def _failing(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+def _by_docker(engine: str, folder: Path, archive: Path, target: str) -> None:
+    command = ["docker", "buildx", "build", "--platform", "linux/arm64", "--target", target]
+    command += ["--file", str(ROOT / "Dockerfile.arm"), "--tag", f"smalti-{engine}:arm64"]
+    subprocess.run([*command, "--output", f"type=docker,dest={archive}", str(folder)], check=True)
+
+
+def _by_buildah(engine: str, folder: Path, archive: Path, target: str) -> None:
+    _import_base()
+    if target == "checked":
+        need_emulation()
+    name = f"localhost/smalti-{engine}:arm64"
+    command = ["bud", "--isolation", "chroot", "--arch", "arm64", "--pull-never", "--quiet"]
+    command += ["--format", "docker"]  # an OCI image has no field for a health check
+    command += ["--file", str(ROOT / "Dockerfile.arm"), "--build-arg", f"BASE={BASE}"]
+    buildah(*command, "--target", target, "--tag", name, str(folder))
+    buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
+
+
+def _import_base() -> None:
+    """Put the root file system into buildah's store, once."""
+    if BASE in buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
+        return
+    work = buildah("from", "--arch", "arm64", "scratch")
+    buildah("add", "--quiet", work, str(base_archive()), "/")
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    buildah("config", "--arch", "arm64", "--os", "linux", "--env", path, work)
+    buildah("commit", "--quiet", work, BASE)
+    buildah("rm", work)
+
+
+def buildah(*command: str) -> str:
+    """Run buildah on a store of our own; return what it prints.
+
+    Raises:
+        MissingToolError: it is missing.
+        subprocess.CalledProcessError: it failed; it has said why.
+    """
+    need("buildah", "buildah")
+    store = ["--root", str(BUILD / "store"), "--runroot", str(BUILD / "run")]
+    done = subprocess.run(
+        ["buildah", *store, *command], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.strip()
+
+
+def main() -> int:
+    """Build the image that the command line names, and say how large it is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", choices=ENGINES)
+    parser.add_argument("models", nargs="*", type=Path, help="files to put into /models")
+    parser.add_argument("--target", default="plain", choices=("plain", "checked"))
+    given = parser.parse_args()
+    try:
+        archive = build(given.engine, given.models, given.target)
+    except (MissingToolError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 4
+    size = archive.stat().st_size
+    print(f"{archive.relative_to(ROOT)}  {size / 1e6:.1f} MB")
+    if size > MOST_BYTES and not given.models:
+        print(f"more than {MOST_BYTES / 1e6:.0f} MB", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
