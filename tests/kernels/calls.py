@@ -67,3 +67,17 @@ def run_calls(
     """Run the program; stdout has the results one after the other."""
     given = bytes(ctypes.c_int32(threads)) + _counted([_written(op, c) for op, c in calls])
     return subprocess.run(command, input=given, capture_output=True)
+
+
+def differing(command: Sequence[str], calls: Sequence[tuple[str, Case]], threads: int) -> list[str]:
+    """Names of the cases that do not give, bit for bit, what the library gives here."""
+    done = run_calls(command, calls, threads)
+    assert done.returncode == 0, done.stderr.decode()
+    different, at = [], 0
+    for op, case in calls:
+        wanted = native.run_op(op, case.inputs, case.attributes).tobytes()
+        if done.stdout[at : at + len(wanted)] != wanted:
+            different.append(case.name)
+        at += len(wanted)
+    assert len(done.stdout) == at
+    return different
