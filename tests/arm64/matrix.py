@@ -71,10 +71,10 @@ def note(text: str) -> None:
 
 def show(title: str, cells: Cells) -> None:
     table = Table("", *(cpu.replace("sve-default-vector-length=", "sve ") for cpu in CPUS))
-    table.title = title
-    for row in dict.fromkeys(row for row, _ in cells):
+    table.title, table.columns[0].no_wrap = title, True
+    for row in sorted({row for row, _ in cells}):
         table.add_row(row, *(cells[row, cpu] for cpu in CPUS))
-    Console(width=120).print(table)
+    Console(width=130).print(table)
 
 
 def main() -> int:
