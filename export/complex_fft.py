@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from smalti.export.complex_forms import Form, Pairs
@@ -20,8 +21,20 @@ def _scale(n: int, norm: str | None, sign: int) -> float:
     return float(n ** (_FORWARD if sign < 0 else _INVERSE)[norm])
 
 
+def _single(x: Tensor) -> Tensor:
+    if x.dtype != torch.float32:
+        raise ConversionError(f"a transform of {x.dtype}; take .float() of it")
+    return x
+
+
 def _form(x: Any) -> Form:
-    return x.form if isinstance(x, Complex) else Pairs(pairs_of(x))
+    return x.form if isinstance(x, Complex) else Pairs(pairs_of(_single(x)))
+
+
+def _fixed(n: Any) -> int:
+    if not isinstance(n, int):
+        raise ConversionError("a transform of any length; let dynamic_shapes leave that axis fixed")
+    return n
 
 
 def _axes(x: Any, dims: Sequence[int] | None, sizes: Sequence[int] | None) -> list[int]:
@@ -35,13 +48,13 @@ def rfft(x: Tensor, n: int | None = None, dim: int = -1, norm: str | None = None
     if isinstance(x, Complex):
         raise ConversionError("rfft of complex numbers; use torch.fft.fft")
     axis = dim % x.ndim
-    length = x.shape[axis] if n is None else n
+    length = _fixed(x.shape[axis] if n is None else n)
     kept = (0, length // 2 + 1)
-    return Complex(RealSpectrum(x, axis, length, kept, _scale(length, norm, -1)))
+    return Complex(RealSpectrum(_single(x), axis, length, kept, _scale(length, norm, -1)))
 
 
 def _complex(form: Form, axis: int, n: int, norm: str | None, sign: int) -> Form:
-    return Spectrum(form, axis, n, (0, n), _scale(n, norm, sign), sign)
+    return Spectrum(form, axis, _fixed(n), (0, n), _scale(n, norm, sign), sign)
 
 
 @function("fft")
@@ -62,7 +75,7 @@ def ifft(x: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -
 def irfft(x: Any, n: int | None = None, dim: int = -1, norm: str | None = None) -> Tensor:
     """torch.fft.irfft."""
     axis = dim % x.ndim
-    length = 2 * (x.shape[axis] - 1) if n is None else n
+    length = _fixed(2 * (x.shape[axis] - 1) if n is None else n)
     return real_signal(_form(x), axis, length, _scale(length, norm, 1))
 
 

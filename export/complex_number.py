@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any, TypeVar
 
 import torch
@@ -54,12 +55,20 @@ class Complex:
                 f"{name} of complex numbers has no form in reals; compute it from .real and "
                 ".imag, and join them by torch.complex"
             )
-        return found(*map(_wrapped, args), **{k: _wrapped(v) for k, v in (kwargs or {}).items()})
+        given = {k: _wrapped(v) for k, v in (kwargs or {}).items()}
+        try:
+            bound = signature(found).bind(*map(_wrapped, args), **given)
+        except TypeError as error:
+            raise ConversionError(
+                f"{name} of complex numbers: {error}; call it otherwise"
+            ) from None
+        return found(*bound.args, **bound.kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not callable(getattr(Tensor, name, None)):
+        if name.startswith("_") or not hasattr(Tensor, name):
             raise AttributeError(f"{name} of complex numbers; use functions of Torch")
-        return _method(name).__get__(self)
+        method = _method(name)
+        return method.__get__(self) if callable(getattr(Tensor, name)) else method(self)
 
     @property
     def shape(self) -> torch.Size:
@@ -106,7 +115,7 @@ def _method(name: str) -> Any:
 
 
 _SUMS = ("add", "radd", "sub", "rsub", "neg", "abs")
-_PRODUCTS = ("mul", "rmul", "truediv", "rtruediv", "matmul", "rmatmul")
+_PRODUCTS = ("mul", "rmul", "truediv", "rtruediv", "matmul", "rmatmul", "pow", "rpow")
 for _name in (*_SUMS, *_PRODUCTS, "getitem", "setitem"):
     setattr(Complex, f"__{_name}__", _method(f"__{_name}__"))
 

@@ -71,9 +71,9 @@ def _roll(x: Complex, shifts: Any, dims: Any) -> Complex:
     return of_pairs(x.pairs.roll(shifts, [a % x.ndim for a in axes]))
 
 
-@function("t")
+@function("t", "T", "mT")
 def _t(x: Complex) -> Complex:
-    return of_pairs(x.pairs.transpose(0, 1))
+    return of_pairs(x.pairs.transpose(-3, -2))
 
 
 def _by_axes(name: str) -> Callable[..., Complex]:

@@ -53,6 +53,9 @@ class _Writer:
         self.model.graph.outputs = [self._tensors[str(name)] for name in outputs]
 
     def _write(self, node: fx.Node) -> None:
+        if self._is_constant(node):
+            self._constants[node.name] = self._computed(node)
+            return
         ours, other = self._ours.get(node.target), _WRITERS.get(node.target)
         if ours is None and other is None:
             raise ConversionError(
@@ -63,6 +66,18 @@ class _Writer:
             other(self, node)
         elif ours is not None:
             self._smalti(ours, node)
+
+    def _is_constant(self, node: fx.Node) -> bool:
+        """Whether floats alone go in that are known; integers stay codes, smaller than floats."""
+        given = node.all_input_nodes
+        floats = all(getattr(n.meta["val"], "dtype", None) == torch.float32 for n in given)
+        known = all(n.name in self._constants for n in given)
+        return bool(given) and floats and known and node.target not in self._ours
+
+    def _computed(self, node: fx.Node) -> tuple[str, torch.Tensor]:
+        values: Any = fx.map_arg((node.args, node.kwargs), lambda n: self._constants[n.name][1])
+        target: Any = node.target
+        return f"{layer_of(node) or 'model'}.{node.name}", target(*values[0], **values[1])
 
     def _smalti(self, op: TorchOp, node: fx.Node) -> None:
         count = len(op.inputs)
@@ -183,6 +198,7 @@ _WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.sub.Tensor: _arithmetic(_CODE.SUB, _SUB),
     aten.reshape.default: _reshape,
     aten.view.default: _reshape,
+    aten.unflatten.int: _reshape,
     aten.flatten.using_ints: _reshape,
     aten.dropout.default: _Writer.alias,
     aten.to.dtype: _cast,

@@ -92,7 +92,8 @@ SHAPES = {
     "permute": lambda m, x: m.w.permute(2, 0, 1) + torch.permute(m.w, (-1, 0, 1)),
     "transpose": lambda m, x: m.w.transpose(-1, 0) + m.w.swapaxes(0, 2),
     "movedim": lambda m, x: m.w.movedim(-1, 0) + torch.movedim(m.w, (2,), (0,)),
-    "t": lambda m, x: m.v.t(),
+    "t": lambda m, x: m.v.t() + m.v.T + m.v.mT,
+    "mT": lambda m, x: m.w.mT,
     "reshape": lambda m, x: m.w.reshape(4, -1) + m.w.contiguous().view([4, 18]),
     "expand": lambda m, x: m.v.expand(2, 4, 6),
     "repeat": lambda m, x: m.v.repeat(2, 1, 3),
@@ -231,6 +232,10 @@ REFUSED = {
     "einsum": (lambda m, x: torch.einsum("ij,ij,ij->i", m.v, m.v, m.v), "two at a time"),
     "assignment": (lambda m, x: _scattered(m.w.clone()), "slices with step 1"),
     "rfft": (lambda m, x: torch.fft.rfft(m.w), "use torch.fft.fft"),
+    "double": (lambda m, x: torch.fft.rfft(x.double()), r"take .float\(\)"),
+    "argument": (lambda m, x: torch.sub(m.w, m.v, alpha=2), "sub of .*'alpha'; call it otherwise"),
+    "property": (lambda m, x: m.v.H, "H of complex numbers has no form"),
+    "power": (lambda m, x: m.v**0.5, "pow__ of complex numbers has no form"),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from smalti.export import export_onnx, export_tflite
+from smalti.export import export_onnx, export_tflite, tflite, tflite_direct
 from smalti.export import onnx as onnx_target
 from smalti.export.functions import ConversionError
 from smalti.export.verify import relative_error
@@ -115,6 +115,32 @@ def test_tflite(name, tmp_path):
     export_tflite(module, (x,), tmp_path / "m.tflite")
     (found,) = Session(tmp_path / "m.tflite", threads=2).run(x.numpy())
     assert relative_error(found, wanted) < 1e-6
+
+
+class Bins(nn.Module):
+    """Only what a file can have without the converter: transforms, and a layer between them."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(KEPT, 56, dtype=torch.cfloat)
+
+    def forward(self, x):
+        return torch.fft.irfft(self.layer(torch.fft.rfft(x)[..., :KEPT]), LENGTH + AHEAD)
+
+
+def test_tflite_without_the_converter(tmp_path, monkeypatch):
+    monkeypatch.setattr(tflite, "_lower", lambda m, args: tflite_direct.write(m, args))
+    module, x = Bins().eval(), torch.randn(2, 3, LENGTH)
+    export_tflite(module, (x,), tmp_path / "m.tflite")
+    session = Session(tmp_path / "m.tflite", threads=2)
+    assert relative_error(session.run(x.numpy())[0], module(x).detach().numpy()) < 1e-6
+    assert session.artifact.native_nodes == 2
+
+
+def test_transforms_have_a_fixed_length(tmp_path):
+    module, dynamic = nn.Sequential(Bins()), ({2: torch.export.Dim("length")},)
+    with pytest.raises(ConversionError, match="^0: a transform of any length; let dynamic_shapes"):
+        export_onnx(module, (torch.randn(2, 3, 80),), tmp_path / "m.onnx", dynamic_shapes=dynamic)
 
 
 def test_refusals_name_the_layer(tmp_path):
