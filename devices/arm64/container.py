@@ -73,8 +73,10 @@ def build(engine: str, models: Sequence[Path], target: str) -> Path:
 
 def _docker_runs() -> bool:
     """Whether there is Docker, with its builder; other tools take its name, too."""
-    known = ["docker", "buildx", "inspect"]
-    return bool(shutil.which("docker")) and not subprocess.run(known, capture_output=True).returncode
+    if not shutil.which("docker"):
+        return False
+    asked = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def _by_docker(engine: str, folder: Path, archive: Path, target: str) -> None:
