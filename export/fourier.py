@@ -18,7 +18,7 @@ from smalti.runtime.ops.irfft.op import irfft
 from smalti.runtime.ops.rfft.op import rfft
 
 _BINS = 32
-_BASIS = 1 << 15  # floats
+_BASIS = 1 << 15  # floats; twice as many for complex signals
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
