@@ -54,7 +54,8 @@ def test_it_learns_the_days(tiny: Path) -> None:
     assert noise < learned < 0.6 * yesterday < untrained
 
 
-def test_both_engines_forecast_what_torch_does(tiny: Path) -> None:
+def test_both_engines_forecast_what_torch_does(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, "EPOCHS", (1, 1))
     module, (x,) = fits.model(), fits.example_inputs()
     wanted = fits.evaluate(torch_run(module), 500)["mse"]
     export_onnx(module, (x,), tiny / "m.onnx", dynamic_shapes=fits.dynamic_shapes())
