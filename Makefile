@@ -1,13 +1,16 @@
 # make demo    quantize a real model to 4, 3 and 2 bits, run it, print the table
 # make test    everything that has to hold
 # make grids   recompute the stored grids
+# make wheel-arm64   the wheel of another machine, into dist/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard runtime/*/*.cc runtime/*/*.h runtime/ops/*.inc runtime/ops/*/*.cc)
 EXAMPLES := $(wildcard examples/*/*.c examples/*/*.h)
-PACKAGES := runtime quant export models
+PACKAGES := runtime devices quant export models
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+CROSS := .venv-cross
 
 .PHONY: demo test lint grids clean
 
@@ -21,7 +24,7 @@ lint: $(VENV)/test build/src
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE) $(EXAMPLES)
-	MYPYPATH=build/src $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality -p benchmarks.interpolation -m benchmarks.litert
+	MYPYPATH=build/src $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality -p benchmarks.interpolation -m benchmarks.litert -m benchmarks.latency
 	PYTHONPATH=build/src $(BIN)/lint-imports --no-cache
 
 grids: $(VENV)/demo
@@ -33,6 +36,16 @@ $(VENV)/demo $(VENV)/test: $(VENV)/%: pyproject.toml constraints.txt CMakeLists.
 	$(INSTALL) --editable '.[$*]'
 	@touch $@
 
+wheel-%: $(CROSS)/ready
+	$(CROSS)/bin/python devices/toolchain/packages.py $*
+
+# Not `pip install .[cross]`: that would build smalti for this machine.
+$(CROSS)/ready: pyproject.toml
+	test -x $(CROSS)/bin/python || $(PYTHON) -m venv $(CROSS)
+	$(CROSS)/bin/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['cross'], sep='\n')" > $(CROSS)/requirements.txt
+	$(CROSS)/bin/pip install --quiet --disable-pip-version-check --requirement $(CROSS)/requirements.txt
+	@touch $@
+
 # The folders under their import names, for tools that do not follow editable installs.
 build/src: $(PACKAGES)
 	mkdir -p build/src/smalti
@@ -40,4 +53,4 @@ build/src: $(PACKAGES)
 	@touch build/src
 
 clean:
-	rm -rf build $(VENV)
+	rm -rf build $(VENV) $(CROSS)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from smalti.export.cli_author import export, plan
+from smalti.export.cli_devices import devices
 from smalti.runtime.errors import CheckError, FileError, MissingRuntimeError, SmaltiError
 
 _FILE = click.Path(dir_okay=False)
@@ -44,6 +45,7 @@ def main() -> None:
 
 main.add_command(export)
 main.add_command(plan)
+main.add_command(devices)
 
 
 @main.command()
@@ -113,14 +115,22 @@ def compare(a: str, b: str, inputs: Sequence[str], limit: float, as_json: bool) 
 
 @main.command()
 @click.argument("file", type=_FILE)
+@click.option("--device", help="Predict its time and memory there: a name, or a .toml file.")
+@_threads
 @_json
-def inspect(file: str, as_json: bool) -> None:
+def inspect(file: str, device: str | None, threads: int | None, as_json: bool) -> None:
     """Show what FILE says of itself and check every weight; exit 3 if a bit has flipped."""
     from smalti.export import report
     from smalti.runtime.artifact import open_artifact
 
     artifact = open_artifact(file)
-    report.show(report.artifact_table(artifact), artifact.manifest, as_json)
+    if device is None:
+        report.show(report.artifact_table(artifact), artifact.manifest, as_json)
+    else:
+        from smalti.devices import predict_file
+
+        found = predict_file(file, device, threads)
+        report.show(report.prediction_table(found), found, as_json)
     damaged = artifact.damaged()
     if damaged:
         raise FileError(f"{file}: damaged weights: {', '.join(damaged)}; export it again")

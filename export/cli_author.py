@@ -148,6 +148,11 @@ def export(
 )
 @click.option("--bits", type=click.FloatRange(1, 32), help="Bits a weight, with its scales.")
 @click.option("--max-drop", type=click.FloatRange(0), help="Predicted loss of the outputs.")
+@click.option("--device", help="Where it is to run: a name, or a .toml file.")
+@click.option("--max-ms", type=click.FloatRange(0), help="Predicted milliseconds on --device.")
+@click.option(
+    "--max-ram", callback=_size, metavar="SIZE", help="Predicted memory on --device, as in 64MB."
+)
 @click.option(
     "--format",
     "formats",
@@ -163,26 +168,37 @@ def plan(
     max_size: int | None,
     bits: float | None,
     max_drop: float | None,
+    device: str | None,
+    max_ms: float | None,
+    max_ram: int | None,
     formats: Sequence[str],
     output: str | None,
     dry_run: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Choose a format for every layer of RECIPE: the smallest loss within one limit.
+    """Choose a format for every layer of RECIPE: the smallest loss within the limits.
 
     A person may edit the file; `export --plan` follows it.
     """
+    from smalti.devices.profile import read_device
     from smalti.export import report
     from smalti.export.planning import run_plan
     from smalti.export.recipe import load_recipe
     from smalti.quant.planner import Budget
 
-    if sum(limit is not None for limit in (max_size, bits, max_drop)) != 1:
+    sizes = [limit is not None for limit in (max_size, bits, max_drop)]
+    if sum(sizes) > 1 or not (any(sizes) or max_ms or max_ram):
         raise click.UsageError("give one of --max-size, --bits and --max-drop")
+    if (max_ms or max_ram) and not device:
+        raise click.UsageError("--max-ms and --max-ram are of a device; give --device, too")
+    if max_ram and (bits or max_drop is not None):
+        raise click.UsageError("--max-ram is a limit of size; leave --bits and --max-drop out")
     if (output is None) != dry_run:
         raise click.UsageError("give either -o FILE or --dry-run")
     loaded = load_recipe(recipe)
-    budget = Budget(max_size, bits, max_drop)
-    done = run_plan(loaded, formats, budget, _settings(loaded, "random", **settings), output)
+    budget = Budget(max_size, bits, max_drop, max_ms, max_ram)
+    chosen = _settings(loaded, "random", **settings)
+    target = read_device(device) if device else None
+    done = run_plan(loaded, formats, budget, chosen, output, target)
     report.show(report.plan_table(done), done.as_dict(), as_json)

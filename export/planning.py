@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from rich.console import Console
 
+from smalti.devices.profile import Device
 from smalti.export.calibrate import Calibration, Progress, calibrate
 from smalti.export.fold import Folded, fold_
 from smalti.export.recipe import Recipe
 from smalti.export.settings import Settings
+from smalti.export.timing import time_costs
 from smalti.quant.apply import quantize_
 from smalti.quant.drop import measured_drop
 from smalti.quant.plan import PlanFacts
@@ -41,6 +43,7 @@ class PlanReport:
                 "format": cost.choice.format,
                 "bytes": cost.choice.bytes,
                 "drop": cost.choice.drop,
+                **({"ms": cost.choice.ms} if self.facts.device else {}),
                 "error": cost.error,
             }
             for name, cost in self.planned.chosen.items()
@@ -53,11 +56,17 @@ class PlanReport:
 
 
 def run_plan(
-    recipe: Recipe, formats: Sequence[str], budget: Budget, settings: Settings, path: str | None
+    recipe: Recipe,
+    formats: Sequence[str],
+    budget: Budget,
+    settings: Settings,
+    path: str | None,
+    device: Device | None = None,
 ) -> PlanReport:
     """Plan, write the file if it has a path, and show progress on stderr."""
     with Console(stderr=True).status("planning") as status:
-        done = plan_recipe(recipe, formats or DEFAULT_FORMATS, budget, settings, status.update)
+        formats = formats or DEFAULT_FORMATS
+        done = plan_recipe(recipe, formats, budget, settings, status.update, device)
     if path:
         predicted = {name: cost.choice for name, cost in done.planned.chosen.items()}
         done.planned.plan.write(path, done.facts, predicted)
@@ -65,7 +74,12 @@ def run_plan(
 
 
 def plan_recipe(
-    recipe: Recipe, formats: Sequence[str], budget: Budget, settings: Settings, progress: Progress
+    recipe: Recipe,
+    formats: Sequence[str],
+    budget: Budget,
+    settings: Settings,
+    progress: Progress,
+    device: Device | None = None,
 ) -> PlanReport:
     """Plan a recipe's model as folded, and run the plan to see whether the prediction holds."""
     progress("loading the model")
@@ -82,9 +96,17 @@ def plan_recipe(
         resume=settings.resume,
         progress=lambda name, i, n: progress(f"rounding {name} ({i + 1} of {n})"),
     )
-    planned = make_plan(module, found, budget)
+    if device is None:
+        planned = make_plan(module, found, budget)
+    else:
+        progress(f"timing on {device.name}")
+        timed = time_costs(module, recipe, device, found, budget.max_bytes or budget.max_ram)
+        planned = make_plan(module, timed.costs, budget, timed.rest)
     measured = _measured(module, planned, calibration, settings, recipe.loss, progress)
-    return PlanReport(planned, _facts(recipe, budget, planned, settings, measured), folds)
+    facts = _facts(recipe, budget, planned, settings, measured)
+    if device is not None:
+        facts = replace(facts, device=device.name, ms=planned.allocation.ms)
+    return PlanReport(planned, facts, folds)
 
 
 def _measured(

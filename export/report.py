@@ -14,6 +14,7 @@ from rich.table import Table
 from smalti.runtime.artifact import Artifact
 
 if TYPE_CHECKING:
+    from smalti.devices.latency import Prediction
     from smalti.export.fold import Folded
     from smalti.export.planning import PlanReport
     from smalti.export.run import Exported
@@ -104,10 +105,11 @@ def plan_table(done: PlanReport) -> Table:
     guard = (
         "" if p.linear else "; below 3 bits errors no longer just add up: trust the measured one"
     )
+    on = f"; {p.allocation.ms:.3g} ms on {facts.device}" if facts.device else ""
     title = (
         f"{p.bytes / 1e6:.2f} MB of weights, of which {p.rest / 1e6:.2f} MB stay in float; "
         f"{facts.metric} predicted {p.allocation.drop:.4g}, measured {facts.measured:.4g}; "
-        f"no plan is better by more than {p.gap:.1%}{guard}{_folds(done.folds)}"
+        f"no plan is better by more than {p.gap:.1%}{on}{guard}{_folds(done.folds)}"
     )
     return rows_table(done.rows(), title)
 
@@ -124,3 +126,16 @@ def artifact_table(artifact: Artifact) -> Table:
         f"needs library {m['min_library']}, {engines}"
     )
     return _layers(m["layers"], title)
+
+
+def prediction_table(found: Prediction) -> Table:
+    """What every layer takes; totals, and what they rest on, in the title."""
+    m = found.memory
+    rests = "measured" if found.measured else "derived rates, not checked on the device"
+    unknown = f"\ncounted as copies: {', '.join(found.unknown)}" if found.unknown else ""
+    title = (
+        f"{found.device}, {found.threads} threads: {found.ms:.3g} ms ({rests}); "
+        f"{m.peak / 1e6:.3g} MB of memory at most: {m.weights / 1e6:.3g} weights, "
+        f"{m.activations / 1e6:.3g} tensors, {m.scratch / 1e6:.3g} scratch{unknown}"
+    )
+    return rows_table([asdict(line) for line in found.layers], title)

@@ -12,6 +12,7 @@ from torch import fx, nn
 
 from smalti.export.conventions import TFLITE_FUNCTIONS
 from smalti.export.functions import ConversionError, Functions
+from smalti.export.tflite_axes import WRITERS
 from smalti.export.tflite_model import ABSENT, TFLiteModel
 from smalti.export.tflite_names import layer_of
 from smalti.export.translate import load_ops
@@ -202,4 +203,5 @@ _WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.dropout.default: _Writer.alias,
     aten.to.dtype: _cast,
     aten._assert_tensor_metadata.default: lambda writer, node: None,
+    **WRITERS,
 }

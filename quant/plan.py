@@ -43,7 +43,7 @@ class PlanFacts:
     smalti: the version. budget: as asked, with its unit. bytes: predicted size. drop: predicted,
     in the unit of `metric`; measured: on the calibration data. gap: the most by which another plan
     could be better, relative. linear: whether drops of layers still add up at this size. rounding:
-    how codes are chosen.
+    how codes are chosen. device: which it is for; ms: predicted there.
     """
 
     smalti: str | None = None
@@ -56,6 +56,8 @@ class PlanFacts:
     gap: float | None = None
     linear: bool | None = None
     rounding: str | None = None
+    device: str | None = None
+    ms: float | None = None
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from smalti.quant.budget import Allocation, BudgetError, solve
-from smalti.quant.plan import Plan
+from smalti.quant.budget import Allocation, BudgetError, Choice, solve
+from smalti.quant.plan import FLOAT, Plan
 from smalti.quant.sensitivity import LINEAR_BELOW, Cost
 from smalti.quant.targets import layers_with_weights, weight_of
 
@@ -17,16 +17,38 @@ DEFAULT_FORMATS = ("vq-4x256-g128", "vq-2x64-g128", "vq-2x256-g128", "int8-g128"
 
 @dataclass(frozen=True)
 class Budget:
-    """One limit: of the file's weights in bytes, of bits a weight, or of the predicted drop."""
+    """Limits: of weights in bytes, of bits a weight or of the predicted drop, at most one of them.
+
+    On a device also of milliseconds, and of memory in bytes, which is another limit of weights.
+    """
 
     max_bytes: int | None = None
     bits: float | None = None
     max_drop: float | None = None
+    max_ms: float | None = None
+    max_ram: int | None = None
 
     def __str__(self) -> str:
-        if self.max_bytes is not None:
-            return f"{self.max_bytes / 1e6:g} MB"
-        return f"{self.bits:g} bits a weight" if self.bits else f"a drop of {self.max_drop:g}"
+        limits = {
+            f"{(self.max_bytes or 0) / 1e6:g} MB": self.max_bytes,
+            f"{self.bits:g} bits a weight" if self.bits else "": self.bits,
+            f"a drop of {self.max_drop or 0:g}": self.max_drop,
+            f"{self.max_ms or 0:g} ms": self.max_ms,
+            f"{(self.max_ram or 0) / 1e6:g} MB of memory": self.max_ram,
+        }
+        return ", ".join(text for text, limit in limits.items() if limit is not None)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """What everything takes on a device beside the planned layers' weights; ram: bytes."""
+
+    ms: float = 0.0
+    ram: int = 0
+
+
+_NOTHING = Rest()
+_ELSE = "all else"
 
 
 @dataclass(frozen=True)
@@ -55,15 +77,23 @@ class Planned:
         return 1 - self.allocation.lower_bound / drop if drop > 0 else 0.0
 
 
-def make_plan(module: nn.Module, costs: Mapping[str, Sequence[Cost]], budget: Budget) -> Planned:
+def make_plan(
+    module: nn.Module, costs: Mapping[str, Sequence[Cost]], budget: Budget, beside: Rest = _NOTHING
+) -> Planned:
     """Choose a format for every layer of `costs`; all other layers stay in float.
+
+    beside: what the limits of time and memory have to leave room for.
 
     Raises:
         BudgetError: no plan keeps the budget; the message says what is possible.
     """
     rest = _float_bytes(module, costs)
     choices = {name: [cost.choice for cost in ways] for name, ways in costs.items()}
-    found = solve(choices, max_bytes=_limit(module, costs, budget, rest), max_drop=budget.max_drop)
+    limit = _limit(module, costs, budget, rest, beside)
+    # Counted as one more layer, so that sums and messages are of the whole model.
+    choices[_ELSE] = [Choice(FLOAT, 0, 0.0, beside.ms)]
+    found = solve(choices, max_bytes=limit, max_drop=budget.max_drop, max_ms=budget.max_ms)
+    del found.formats[_ELSE]
     chosen = {
         name: next(c for c in costs[name] if c.choice.format == form)
         for name, form in found.formats.items()
@@ -81,19 +111,31 @@ def _float_bytes(module: nn.Module, costs: Mapping[str, Sequence[Cost]]) -> int:
 
 
 def _limit(
-    module: nn.Module, costs: Mapping[str, Sequence[Cost]], budget: Budget, rest: int
+    module: nn.Module,
+    costs: Mapping[str, Sequence[Cost]],
+    budget: Budget,
+    rest: int,
+    beside: Rest,
 ) -> int | None:
-    """Bytes for the layers of `costs`."""
+    """Bytes for the layers of `costs`; without a limit but time, all they could have."""
     layers = dict(module.named_modules())
     if budget.bits is not None:
         return int(budget.bits / 8 * sum(weight_of(layers[name]).numel() for name in costs))
-    if budget.max_bytes is None:
+    if budget.max_drop is not None:
         return None
-    if budget.max_bytes < rest:
+    limits = []
+    if budget.max_bytes is not None:
+        limits.append(budget.max_bytes - rest)
+    if budget.max_ram is not None:
+        limits.append(budget.max_ram - rest - beside.ram)
+    if not limits:
+        return sum(max(cost.choice.bytes for cost in ways) for ways in costs.values())
+    if min(limits) < 0:
+        tensors = f" and the {beside.ram:,} of tensors" if beside.ram else ""
         raise BudgetError(
-            f"{budget} are less than the {rest:,} bytes that stay in float; allow more"
+            f"{budget}: less than the {rest:,} bytes that stay in float{tensors}; allow more"
         )
-    return budget.max_bytes - rest
+    return min(limits)
 
 
 def _plan(module: nn.Module, found: Allocation) -> Plan:

@@ -12,7 +12,7 @@ from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, node
 from smalti.runtime.ops.grid_encode.op import INTERPOLATIONS, grid_encode, level_table
 
 _POINTS, _LEVELS, _FEATURES, _LOG2_ROWS = 16384, 16, 2, 16
-_LINEAR, _SIMPLEX = "smalti", "smalti simplex"
+_SIMPLEX = "simplex by smalti"
 
 
 def _attributes(interpolation: str) -> dict[str, int]:
@@ -40,7 +40,7 @@ def _runs(dims: int, threads: int) -> Mapping[str, Run]:
     return {
         OURS: node("GridEncode", given, linear, threads),
         _SIMPLEX: node("GridEncode", given, simplex, threads),
-        "smalti int8": node("GridEncode", [x, codes, given[2], scales], linear, threads),
+        "int8 by smalti": node("GridEncode", [x, codes, given[2], scales], linear, threads),
         "torch": lambda: eager(linear),
         "simplex in torch": lambda: eager(simplex),
     }

@@ -27,7 +27,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def changed(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Replace some of the elements, and any bits of what are not plain numbers."""
-    found, some = array.copy(), rng.random(array.shape) < rng.choice([0.02, 0.3])
+    found = np.array(array)  # of scalars, too
+    some = rng.random(array.shape) < rng.choice([0.02, 0.3])
     if array.dtype.kind == "f":
         found[some] = rng.choice(FLOATS.astype(array.dtype), int(some.sum()))
     elif array.dtype == np.int64:

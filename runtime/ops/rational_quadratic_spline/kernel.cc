@@ -2,7 +2,7 @@
 // side, are turned eight points at a time so that a lane is a point.
 #include "core/packed.h"
 #include "core/ranges.h"
-#include "core/transpose.h"
+#include "ops/rational_quadratic_spline/knots.h"
 #include "ops/rational_quadratic_spline/spline.h"
 
 namespace smalti::SMALTI_LEVEL {
@@ -11,7 +11,6 @@ namespace {
 enum Input { kX, kWidths, kHeights, kDerivatives };
 enum Attributes { kInverse, kTailBound, kMinBinWidth, kMinBinHeight, kMinDerivative };
 
-constexpr int kMaxBins = 64;
 constexpr float kLeastBin = 1e-4f;  // of the whole: float32 has to tell its bounds apart
 constexpr int64_t kGroups = 16;     // of eight points, found before any of them is evaluated
 constexpr int64_t kWorkOfBin = 12;  // multiplications
@@ -69,67 +68,6 @@ Status shape(const Shape *inputs, const Value *a, Shape *output) {
   return Status();
 }
 
-// The knots of eight points on one axis.
-struct Knots {
-  Floats at[kMaxBins + 1];
-
-  // From parameters before the softmax.
-  void fill(const float *raw, int64_t count, int64_t bins, float least, float bound) {
-    Floats *e = at + 1, most, sum = {};
-    load_columns(raw, count, bins, e);
-    most = e[0];
-    for (int64_t k = 1; k < bins; ++k) select(e[k] > most, e[k], most, most);
-    for (int64_t k = 0; k < bins; ++k) {
-      decay(e[k] - most, e[k]);
-      sum += e[k];
-    }
-    const float share = 1.0f - least * static_cast<float>(bins);
-    const Floats scale = 2.0f * bound * share / sum;
-    Floats before = {};
-    for (int64_t k = 1; k < bins; ++k) {
-      before += at[k];
-      at[k] = before * scale + (2.0f * bound * least * static_cast<float>(k) - bound);
-    }
-    broadcast(-bound, at[0]);
-    broadcast(bound, at[bins]);
-  }
-
-  // How many of the knots between the bounds are not above x.
-  SMALTI_INLINE void count(const Floats &x, int64_t bins, Ints &to) const {
-    to = Ints{};
-    for (int64_t k = 1; k < bins; ++k) to -= x >= at[k];
-  }
-
-  SMALTI_INLINE void pick(const Ints &lanes, const Ints &bin, Floats &first, Floats &size) const {
-    const float *from = reinterpret_cast<const float *>(at);
-    gather(from, bin * kLanes + lanes, first);
-    gather(from, bin * kLanes + lanes + kLanes, size);
-    size -= first;
-  }
-};
-
-inline void read(const float *from, int64_t count, Floats &values) {
-  if (count >= kLanes) {
-    load(from, values);
-  } else {
-    memcpy(&values, from, count * sizeof *from);
-  }
-}
-
-inline void write(const Floats &values, int64_t count, float *to) {
-  if (count >= kLanes) {
-    store(values, to);
-  } else {
-    memcpy(to, &values, count * sizeof *to);
-  }
-}
-
-// Eight points and the knots around them.
-struct Found {
-  Floats x, left, width, low, height, before, after;  // the last two: derivatives as given
-  Ints bin;
-};
-
 struct Splines {
   const float *x, *widths, *heights, *derivatives;
   float *y, *log_slope;
@@ -137,25 +75,25 @@ struct Splines {
   bool inverse;
   float bound, min_width, min_height, min_derivative;
 
-  // Up to eight points from `first` on; lanes beyond the last point repeat it.
+  // Up to eight points from `first` on; lanes beyond the last point repeat its spline.
   void find(int64_t first, Found &to) const {
-    constexpr Ints kLane = {0, 1, 2, 3, 4, 5, 6, 7};
     const int64_t count = points - first < kLanes ? points - first : kLanes;
-    Knots horizontal, vertical;
-    horizontal.fill(widths + first * bins, count, bins, min_width, bound);
-    vertical.fill(heights + first * bins, count, bins, min_height, bound);
+    Bins across, up;
+    across.count = up.count = bins;
+    across.bound = up.bound = bound;
+    across.least = min_width;
+    up.least = min_height;
+    across.fill(widths + first * bins, count);
+    up.fill(heights + first * bins, count);
     to.x = Floats{};
     read(x + first, count, to.x);
-    (inverse ? vertical : horizontal).count(to.x, bins, to.bin);
-    horizontal.pick(kLane, to.bin, to.left, to.width);
-    vertical.pick(kLane, to.bin, to.low, to.height);
-    const int32_t last_row = static_cast<int32_t>(count) - 1;
-    const int32_t inner = static_cast<int32_t>(bins) - 1;
-    const Ints beyond = kLane > last_row;
-    const Ints start = ((kLane & ~beyond) | (last_row & beyond)) * inner;
-    const float *from = derivatives + first * inner;
-    gather(from, start + to.bin + (to.bin > 0), to.before);
-    gather(from, start + to.bin + (to.bin >= inner), to.after);
+    if (inverse) {
+      to.at.run<true>(to.x, across, up);
+    } else {
+      to.at.run<false>(to.x, across, up);
+    }
+    to.pick(derivatives + first * (bins - 1), static_cast<int32_t>(count),
+            static_cast<int32_t>(bins) - 1);
   }
 
   // The curve's slope at a knot; 1 at the bounds.
@@ -166,26 +104,28 @@ struct Splines {
     select(outer, one, to + min_derivative, to);
   }
 
-  void evaluate(const Found &at, int64_t first) const {
-    const Ints inside = (at.x >= -bound) & (at.x <= bound);
+  void evaluate(const Found &found, int64_t first) const {
+    const Walk &at = found.at;
+    const Floats &x = found.x, width = at.right - at.left, height = at.high - at.low;
+    const Ints inside = (x >= -bound) & (x <= bound);
     Piece piece;
-    piece.slope = at.height / at.width;
-    derivative(at.before, at.bin == 0, piece.d0);
-    derivative(at.after, at.bin == static_cast<int32_t>(bins) - 1, piece.d1);
+    piece.slope = height / width;
+    derivative(found.before, at.bin == 0, piece.d0);
+    derivative(found.after, at.bin == static_cast<int32_t>(bins) - 1, piece.d1);
     Floats share, log, result;
     if (inverse) {
-      piece.inverse((at.x - at.low) / at.height, share);
+      piece.inverse((x - at.low) / height, share);
       piece.log_slope(share, log);
-      result = at.left + at.width * share;
+      result = at.left + width * share;
       log = -log;
     } else {
-      share = (at.x - at.left) / at.width;
+      share = (x - at.left) / width;
       piece.forward(share, result);
       piece.log_slope(share, log);
-      result = at.low + at.height * result;
+      result = at.low + height * result;
     }
-    select(at.x == at.x, Floats{}, at.x, share);  // of the identity, or NaN
-    select(inside, result, at.x, result);
+    select(x == x, Floats{}, x, share);  // of the identity, or NaN
+    select(inside, result, x, result);
     select(inside, log, share, log);
     write(result, points - first, y + first);
     write(log, points - first, log_slope + first);

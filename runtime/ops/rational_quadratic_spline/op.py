@@ -51,7 +51,8 @@ def _log_slope(share: Tensor, slope: Tensor, d0: Tensor, d1: Tensor) -> Tensor:
     rest = 1 - share
     below = slope * (share * share + rest * rest) + (d0 + d1) * share * rest
     above = d1 * share * share + 2 * slope * share * rest + d0 * rest * rest
-    return (slope * slope * above / (below * below)).log()
+    ratio = slope / below
+    return (ratio * above * ratio).log()
 
 
 @torch_op("RationalQuadraticSpline", _shape)
@@ -75,6 +76,10 @@ def rational_quadratic_spline(
 
     min_bin_width and min_bin_height are shares of the whole, from 1e-4 to below 1 / K. The
     smaller they are, the steeper the curve may become, and the less float32 knows where it was.
+
+    Errors of the kernel, measured on 8 bins of [-3, 3] from normal parameters: y within
+    1.3e-6 (1 + slope). With least sizes of 1e-2 that is 2e-5 (inverse 2e-4), and 5e-4 in the
+    logarithm, as much as Torch in float32; there and back 2e-4.
     """
     inside = (x >= -tail_bound) & (x <= tail_bound)
     at = torch.where(inside, x, 0.0)

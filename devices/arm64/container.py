@@ -1,0 +1,142 @@
+"""Builds the arm64 container image with one engine; by Docker where it is, else by buildah."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from root_fs import base_archive, need
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+BUILD, DIST = ROOT / "build" / "container", ROOT / "dist"
+BASE = "localhost/smalti-base:arm64"
+PLATFORMS = [f"manylinux_2_{n}_aarch64" for n in (28, 27, 26, 17)] + ["manylinux2014_aarch64"]
+MOST_BYTES = 150_000_000  # of the image without a model, compressed
+
+
+def install_site(engine: str, to: Path) -> None:
+    """Install our wheel for arm64 and what it needs, without running any of it.
+
+    Raises:
+        FileNotFoundError: the wheel is not built.
+    """
+    wheels = sorted(DIST.glob("smalti-*-py3-none-manylinux_2_28_aarch64.whl"))
+    if not wheels:
+        raise FileNotFoundError("dist/ has no wheel for arm64: make wheel-arm64")
+    shutil.rmtree(to, ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    command += ["--target", str(to), "--only-binary=:all:", "--no-compile"]
+    command += ["--python-version", "3.11", "--implementation", "cp"]
+    command += [part for name in PLATFORMS for part in ("--platform", name)]
+    subprocess.run([*command, f"{wheels[-1]}[{engine}]"], check=True)
+    shutil.rmtree(to / "bin", ignore_errors=True)  # scripts of this machine's Python
+
+
+def context(engine: str, models: Sequence[Path]) -> Path:
+    """Make the folder that Dockerfile.arm copies from: site/ and models/."""
+    folder = BUILD / engine
+    install_site(engine, folder / "site")
+    shutil.rmtree(folder / "models", ignore_errors=True)
+    (folder / "models").mkdir()
+    for model in models:
+        shutil.copy(model, folder / "models")
+    return folder
+
+
+def archive_of(engine: str) -> Path:
+    """Where the image goes: what `docker load` reads."""
+    return DIST / f"smalti-{engine}-arm64.tar.gz"
+
+
+def build(engine: str, models: Sequence[Path], target: str) -> Path:
+    """Build the image and write its archive, beside and then renamed.
+
+    Raises:
+        subprocess.CalledProcessError: a tool failed; it has said why.
+    """
+    folder, archive = context(engine, models), archive_of(engine)
+    archive.parent.mkdir(exist_ok=True)
+    plain = archive.with_suffix("")
+    plain.unlink(missing_ok=True)
+    print(f"building {archive.name}", file=sys.stderr)
+    (_by_docker if _docker_runs() else _by_buildah)(engine, folder, plain, target)
+    subprocess.run(["gzip", "--force", str(plain)], check=True)
+    return archive
+
+
+def _docker_runs() -> bool:
+    """Whether there is Docker, with its builder; other tools take its name, too."""
+    known = ["docker", "buildx", "inspect"]
+    return bool(shutil.which("docker")) and not subprocess.run(known, capture_output=True).returncode
+
+
+def _by_docker(engine: str, folder: Path, archive: Path, target: str) -> None:
+    command = ["docker", "buildx", "build", "--platform", "linux/arm64", "--target", target]
+    command += ["--file", str(ROOT / "Dockerfile.arm"), "--tag", f"smalti-{engine}:arm64"]
+    subprocess.run([*command, "--output", f"type=docker,dest={archive}", str(folder)], check=True)
+
+
+def _by_buildah(engine: str, folder: Path, archive: Path, target: str) -> None:
+    _import_base()
+    name = f"localhost/smalti-{engine}:arm64"
+    command = ["bud", "--isolation", "chroot", "--arch", "arm64", "--pull-never", "--quiet"]
+    command += ["--format", "docker"]  # OCI's own knows no health check
+    command += ["--file", str(ROOT / "Dockerfile.arm"), "--build-arg", f"BASE={BASE}"]
+    buildah(*command, "--target", target, "--tag", name, str(folder))
+    buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
+
+
+def _import_base() -> None:
+    """Put the root file system into buildah's store, once."""
+    if BASE in buildah("images", "--format", "{{.Name}}:{{.Tag}}"):
+        return
+    work = buildah("from", "--arch", "arm64", "scratch").strip()
+    buildah("add", "--quiet", work, str(base_archive()), "/")
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    buildah("config", "--arch", "arm64", "--os", "linux", "--env", path, work)
+    buildah("commit", "--quiet", work, BASE)
+    buildah("rm", work)
+
+
+def buildah(*command: str) -> str:
+    """Run buildah on a store of our own; return what it prints."""
+    need("buildah", "buildah")
+    store = ["--root", str(BUILD / "store"), "--runroot", str(BUILD / "run")]
+    done = subprocess.run(
+        ["buildah", *store, *command], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
+def config(engine: str) -> dict[str, Any]:
+    """What the built image says: Entrypoint, Env, User, WorkingDir, Healthcheck."""
+    found = json.loads(buildah("inspect", "--type", "image", f"localhost/smalti-{engine}:arm64"))
+    said: dict[str, Any] = found["Docker"]["config"]
+    return said
+
+
+def main() -> int:
+    """Build the image that the command line names, and say how large it is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", choices=("onnx", "tflite"))
+    parser.add_argument("models", nargs="*", type=Path, help="files to put into /models")
+    parser.add_argument("--target", default="plain", choices=("plain", "checked"))
+    given = parser.parse_args()
+    archive = build(given.engine, given.models, given.target)
+    size = archive.stat().st_size
+    print(f"{archive.relative_to(ROOT)}  {size / 1e6:.1f} MB")
+    if size > MOST_BYTES and not given.models:
+        print(f"more than {MOST_BYTES / 1e6:.0f} MB", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
