@@ -13,8 +13,6 @@ from smalti.export.verify import relative_error
 from smalti.models import fits
 from smalti.runtime import Session
 
-_CONVERTER = "litert-torch: pip install 'smalti[tflite-export]'"
-
 
 def table(hours: int = 1800) -> np.ndarray:
     """Days and half days in seven mixtures, and noise."""
@@ -61,7 +59,6 @@ def test_both_engines_forecast_what_torch_does(tiny: Path, monkeypatch: pytest.M
     export_onnx(module, (x,), tiny / "m.onnx", dynamic_shapes=fits.dynamic_shapes())
     found = Session(tiny / "m.onnx", threads=2)
     assert fits.evaluate(found.run, 500)["mse"] == pytest.approx(wanted, rel=1e-6)
-    pytest.importorskip("litert_torch", reason=_CONVERTER)
     export_tflite(module, (x,), tiny / "m.tflite")
     found = Session(tiny / "m.tflite", threads=2)
     assert fits.evaluate(found.run)["mse"] == pytest.approx(wanted, rel=1e-6)
@@ -87,7 +84,6 @@ def test_the_file_is_small_and_real(tmp_path: Path) -> None:
 
 
 def test_the_tflite_file_is_small(tmp_path: Path) -> None:
-    pytest.importorskip("litert_torch", reason=_CONVERTER)
     module, x = published(1)
     export_tflite(module, (x,), tmp_path / "m.tflite")
     session = Session(tmp_path / "m.tflite", threads=2)
