@@ -74,9 +74,7 @@ def build(engine: str, models: Sequence[Path], target: str) -> Path:
 def _docker_runs() -> bool:
     """Whether there is Docker, with its builder; other tools take its name, too."""
     known = ["docker", "buildx", "inspect"]
-    return (
-        bool(shutil.which("docker")) and not subprocess.run(known, capture_output=True).returncode
-    )
+    return bool(shutil.which("docker")) and not subprocess.run(known, capture_output=True).returncode
 
 
 def _by_docker(engine: str, folder: Path, archive: Path, target: str) -> None:
