@@ -10,7 +10,8 @@ from torch import Tensor
 
 from smalti.export.complex_forms import Form, Pairs
 from smalti.export.complex_number import Complex, function, pairs_of
-from smalti.export.fourier import RealSpectrum, Spectrum, real_signal
+from smalti.export.complex_spectra import RealSpectrum, Spectrum
+from smalti.export.fourier import real_signal
 from smalti.export.functions import ConversionError
 
 _FORWARD = {None: 0.0, "backward": 0.0, "ortho": -0.5, "forward": -1.0}  # powers of n

@@ -7,22 +7,18 @@ in the file, hence a limit to its size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from smalti.export.complex_forms import Form, Pairs, Range, Ranges, cut_tensor, whole
+from smalti.export.complex_forms import Form, Range, Ranges, whole
 from smalti.runtime.ops.irfft.op import irfft
 from smalti.runtime.ops.rfft.op import rfft
 
 _BINS = 32
-_BASIS = 1 << 15  # floats
+_BASIS = 1 << 15  # floats; twice as many for complex signals
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -74,6 +70,48 @@ def _indices(ranges: Ranges) -> Indices:
     return np.concatenate([np.arange(first, last) for first, last in ranges])
 
 
+def complex_bins(form: Form, axis: int, n: int, kept: Range, scale: float, sign: int) -> Tensor:
+    """Return the kept bins, times `scale`, of complex numbers filled up to length n: pairs.
+
+    sign: of the exponent; 1 for the inverse.
+    """
+    ranges = whole(form.shape)
+    ranges[axis] = (0, min(n, form.shape[axis]))
+    form = form.cut(ranges)
+    at, (first, last) = _indices(form.support(axis)), kept
+    if _by_basis(max(len(at), last - first), min(len(at), last - first)):
+        basis = scale * _rotations(_turns(np.arange(first, last), at, n, sign))
+        given = _moved(form.packed(axis).pairs(), axis, -2).flatten(-2)
+        found: Tensor = functional.linear(given, _constant(basis)).unflatten(-1, (-1, 2))
+    else:
+        parts = _moved(form.pairs(), axis, -2).transpose(-1, -2)
+        found = _all_bins(_resized(parts, n), sign)[..., first:last, :]
+        found = found if scale == 1 else found * scale
+    return _moved(found, -2, axis)
+
+
+def _rotations(turns: Array) -> Array:
+    """Return what multiplies pairs by turns (bins, n, 2): a matrix (2 * bins, 2 * n)."""
+    real, imaginary = turns[..., 0], turns[..., 1]
+    rows = np.stack([real, -imaginary], -1), np.stack([imaginary, real], -1)
+    return np.stack(rows, 1).reshape(2 * len(turns), -1)
+
+
+def _all_bins(x: Tensor, sign: int) -> Tensor:
+    """Return (..., n, 2) of real and imaginary parts (..., 2, n), each transformed on its own.
+
+    Bins of real signals are conjugates of those from the other end, as are those of the inverse.
+    """
+    n, conjugate = x.shape[-1], torch.tensor([1.0, -1.0])
+    half = rfft.call(x, n // 2 + 1)
+    other = half[..., 1 : (n + 1) // 2, :].flip(-2) * conjugate
+    both = torch.cat([half, other], -2)
+    both = both if sign < 0 else both * conjugate
+    real, imaginary = both[..., 0, :, :], both[..., 1, :, :]
+    turned = torch.stack([-imaginary[..., 1], imaginary[..., 0]], -1)  # times i
+    return real + turned
+
+
 def real_signal(form: Form, axis: int, n: int, scale: float) -> Tensor:
     """Return n times `scale` times the inverse transform of bins of a real signal of length n."""
     bins = n // 2 + 1
@@ -94,94 +132,3 @@ def real_signal(form: Form, axis: int, n: int, scale: float) -> Tensor:
     basis[..., 1] *= np.where((at == 0) | (2 * at == n), 0, -1)
     found = functional.linear(pairs.flatten(-2), _constant(basis.reshape(n, -1)))
     return _moved(found, -1, axis)
-
-
-@dataclass(frozen=True, eq=False)
-class RealSpectrum:
-    """The kept bins of a real tensor's transform along an axis."""
-
-    x: Tensor
-    axis: int
-    n: int
-    kept: Range
-    scale: float
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """Of the kept bins."""
-        first, last = self.kept
-        return [last - first if i == self.axis else s for i, s in enumerate(self.x.shape)]
-
-    def pairs(self) -> Tensor:
-        """Compute them, once."""
-        return self._computed
-
-    @cached_property
-    def _computed(self) -> Tensor:
-        return real_bins(self.x, self.axis, self.n, self.kept, self.scale)
-
-    def cut(self, ranges: Ranges) -> Form:
-        """Keep fewer bins; a part along another axis is likely one of several."""
-        others = whole(self.shape)
-        others[self.axis] = ranges[self.axis]
-        if list(ranges) != others:
-            return Pairs(cut_tensor(self.pairs(), ranges))
-        start, stop = ranges[self.axis]
-        return replace(self, kept=(self.kept[0] + start, self.kept[0] + stop))
-
-    def support(self, axis: int) -> Ranges:
-        """Return all."""
-        return [(0, self.shape[axis])]
-
-    def packed(self, axis: int) -> Form:
-        """Return all."""
-        return self
-
-
-@dataclass(frozen=True, eq=False)
-class Spectrum:
-    """The kept bins of a complex tensor's transform along an axis; sign 1: the inverse."""
-
-    source: Form
-    axis: int
-    n: int
-    kept: Range
-    scale: float
-    sign: int
-
-    @property
-    def shape(self) -> Sequence[int]:
-        """Of the kept bins."""
-        first, last = self.kept
-        return [last - first if i == self.axis else s for i, s in enumerate(self.source.shape)]
-
-    def pairs(self) -> Tensor:
-        """Multiply by a basis: ((re, im), bin) = ((cos, -sin), (sin, cos)) of the angles."""
-        ranges = whole(self.source.shape)
-        ranges[self.axis] = (0, min(self.n, ranges[self.axis][1]))
-        source = self.source.cut(ranges)
-        at = _indices(source.support(self.axis))
-        turns = self.scale * _turns(np.arange(*self.kept), at, self.n, self.sign)
-        real, imaginary = turns[..., 0], turns[..., 1]
-        basis = np.stack(
-            [np.stack([real, -imaginary], -1), np.stack([imaginary, real], -1)], 1
-        ).reshape(2 * len(real), -1)
-        given = _moved(source.packed(self.axis).pairs(), self.axis, -2).flatten(-2)
-        found: Tensor = functional.linear(given, _constant(basis)).unflatten(-1, (len(real), 2))
-        return _moved(found, -2, self.axis)
-
-    def cut(self, ranges: Ranges) -> Form:
-        """Keep fewer."""
-        start, stop = ranges[self.axis]
-        others = list(ranges)
-        others[self.axis] = (0, self.source.shape[self.axis])
-        kept = (self.kept[0] + start, self.kept[0] + stop)
-        return replace(self, source=self.source.cut(others), kept=kept)
-
-    def support(self, axis: int) -> Ranges:
-        """Return what is not zero along other axes: a transform fills its own."""
-        return [(0, self.shape[axis])] if axis == self.axis else self.source.support(axis)
-
-    def packed(self, axis: int) -> Form:
-        """Leave the zeros of another axis out."""
-        return self if axis == self.axis else replace(self, source=self.source.packed(axis))

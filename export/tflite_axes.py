@@ -1,4 +1,4 @@
-"""What cuts, joins and sums tensors along an axis, as TensorFlow Lite has it."""
+"""What cuts, joins, turns and sums tensors along axes, as TensorFlow Lite has it."""
 
 from __future__ import annotations
 
@@ -66,17 +66,53 @@ def _cat(writer: _Writer, node: fx.Node) -> None:
     writer.builtin(node, _CODE.CONCATENATION, [writer.value(p) for p in parts], options)
 
 
-def _sum(writer: _Writer, node: fx.Node) -> None:
-    x, axes, keep = _arguments(node, None, None, False)
-    options = schema.ReducerOptionsT()
-    options.keepDims = keep
-    inputs = [writer.value(x), _numbers(writer, f"{node.name}.axes", list(axes))]
-    writer.builtin(node, _CODE.SUM, inputs, options)
+def _reduction(code: int) -> Callable[[_Writer, fx.Node], None]:
+    def write_it(writer: _Writer, node: fx.Node) -> None:
+        x, axes, keep = _arguments(node, None, None, False)
+        options = schema.ReducerOptionsT()
+        options.keepDims = keep
+        inputs = [writer.value(x), _numbers(writer, f"{node.name}.axes", list(axes))]
+        writer.builtin(node, code, inputs, options)
+
+    return write_it
+
+
+def _transposed(writer: _Writer, node: fx.Node, order: list[int]) -> None:
+    axes = _numbers(writer, f"{node.name}.order", order)
+    x = writer.value(node.args[0])
+    writer.builtin(node, _CODE.TRANSPOSE, [x, axes], schema.TransposeOptionsT())
+
+
+def _transpose(writer: _Writer, node: fx.Node) -> None:
+    _, a, b = _arguments(node)
+    order = list(range(node.meta["val"].dim()))
+    order[a], order[b] = order[b], order[a]
+    _transposed(writer, node, order)
+
+
+def _permute(writer: _Writer, node: fx.Node) -> None:
+    _, axes = _arguments(node)
+    _transposed(writer, node, [axis % len(axes) for axis in axes])
+
+
+def _pad(writer: _Writer, node: fx.Node) -> None:
+    """Fill up with zeros; Torch counts axes from the last one."""
+    x, sizes, mode, value = _arguments(node, None, None, "constant", None)
+    if mode != "constant" or value or min(sizes) < 0:
+        raise ConversionError(f"{node.target} of {sizes}, {mode!r}; fill up with zeros")
+    pads = np.zeros((x.meta["val"].dim(), 2), np.int32)
+    pads[::-1][: len(sizes) // 2] = np.reshape(sizes, (-1, 2))
+    inputs = [writer.value(x), writer.model.constant(f"{node.name}.pads", pads)]
+    writer.builtin(node, _CODE.PAD, inputs, schema.PadOptionsT())
 
 
 WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.slice.Tensor: _slice,
     aten.select.int: _select,
     aten.cat.default: _cat,
-    aten.sum.dim_IntList: _sum,
+    aten.sum.dim_IntList: _reduction(_CODE.SUM),
+    aten.mean.dim: _reduction(_CODE.MEAN),
+    aten.transpose.int: _transpose,
+    aten.permute.default: _permute,
+    aten.pad.default: _pad,
 }

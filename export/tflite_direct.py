@@ -19,7 +19,8 @@ from smalti.export.translate import load_ops
 from smalti.runtime.ops.torch_op import TorchOp
 
 aten = torch.ops.aten
-_ADD, _MUL, _SUB = schema.AddOptionsT, schema.MulOptionsT, schema.SubOptionsT
+_ADD, _SUB = schema.AddOptionsT, schema.SubOptionsT
+_MUL, _DIV = schema.MulOptionsT, schema.DivOptionsT
 _CODE = schema.BuiltinOperator
 
 
@@ -189,6 +190,8 @@ _WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.relu.default: _plain(_CODE.RELU),
     aten.round.default: _plain(_CODE.ROUND),
     aten.clamp.default: _clamp,
+    aten.sqrt.default: _plain(_CODE.SQRT),
+    aten.square.default: _plain(_CODE.SQUARE),
     aten.tanh.default: _plain(_CODE.TANH),
     aten.sigmoid.default: _plain(_CODE.LOGISTIC),
     aten.gelu.default: _gelu,
@@ -196,6 +199,7 @@ _WRITERS: dict[Any, Callable[[_Writer, fx.Node], None]] = {
     aten.add.Tensor: _arithmetic(_CODE.ADD, _ADD),
     aten.mul.Tensor: _arithmetic(_CODE.MUL, _MUL),
     aten.sub.Tensor: _arithmetic(_CODE.SUB, _SUB),
+    aten.div.Tensor: _arithmetic(_CODE.DIV, _DIV),
     aten.reshape.default: _reshape,
     aten.view.default: _reshape,
     aten.unflatten.int: _reshape,

@@ -39,8 +39,10 @@ def kind_of(layer: nn.Module) -> str:
 
 def why_not(layer: nn.Module, form: AnyFormat) -> str:
     """Return the reason why a layer cannot have a format, or nothing."""
-    if not kind_of(layer):
-        return f"no quantized layer for {type(layer).__name__}"
+    weight = weight_of(layer)
+    if not kind_of(layer) or weight.is_complex():
+        numbers = "complex numbers" if weight.is_complex() else type(layer).__name__
+        return f"no quantized layer for {numbers}"
     if isinstance(form, BranchFormat):
         return _why_no_branch(layer, form)
     if isinstance(form, BlockFormat):
@@ -51,8 +53,7 @@ def why_not(layer: nn.Module, form: AnyFormat) -> str:
         return f"padding mode {layer.padding_mode}; only zeros are supported"
     if isinstance(layer, nn.Embedding) and layer.max_norm is not None:
         return "max_norm rescales rows at run time"
-    weight = matrix_of(layer)
-    size = form.packed_bytes(*weight.shape)
+    size = form.packed_bytes(*matrix_of(layer).shape)
     if size * 3 > weight.nbytes:  # a stem of nine columns costs much and saves nothing
         return f"too narrow: {size} bytes packed, {weight.nbytes} in float"
     return ""

@@ -174,6 +174,11 @@ TRANSFORMS = {
     "irfftn": lambda m, x: FFT.irfftn(m.w, norm="ortho"),
     "fft": lambda m, x: FFT.fft(m.w) + FFT.fft(x[..., :6], norm="ortho"),
     "ifft": lambda m, x: FFT.ifft(m.w, 9, 1)[:, 2:5],
+    "long fft": lambda m, x: FFT.fft(x, norm="ortho") + FFT.fft(FFT.fft(x)),
+    "odd fft": lambda m, x: FFT.fft(x, 121)[..., 40:90],
+    "long ifft": lambda m, x: (
+        FFT.ifft(FFT.fft(x)[..., :70], 90) + FFT.ifft(FFT.fft(x, 121))[..., :90]
+    ),
     "fft2": lambda m, x: FFT.fft2(m.w) + FFT.fft2(x[..., :6]),
     "fftn": lambda m, x: FFT.fftn(m.w),
 }

@@ -49,8 +49,6 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_without_the_converter(name, tmp_path, monkeypatch):
     monkeypatch.setattr(tflite, "_lower", lambda m, args: tflite_direct.write(m, args))
-    if name in ("cut", "filled"):
-        pytest.skip("slices and padding need the converter")
     check(name, tmp_path)
 
 

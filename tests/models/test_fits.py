@@ -52,32 +52,44 @@ def test_it_learns_the_days(tiny: Path) -> None:
     assert noise < learned < 0.6 * yesterday < untrained
 
 
-def test_both_engines_forecast_what_torch_does(tiny: Path) -> None:
+def test_both_engines_forecast_what_torch_does(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fits, "EPOCHS", (1, 1))
     module, (x,) = fits.model(), fits.example_inputs()
     wanted = fits.evaluate(torch_run(module), 500)["mse"]
     export_onnx(module, (x,), tiny / "m.onnx", dynamic_shapes=fits.dynamic_shapes())
     found = Session(tiny / "m.onnx", threads=2)
     assert fits.evaluate(found.run, 500)["mse"] == pytest.approx(wanted, rel=1e-6)
-    pytest.importorskip("litert_torch", reason="litert-torch: pip install 'smalti[tflite-export]'")
     export_tflite(module, (x,), tiny / "m.tflite")
     found = Session(tiny / "m.tflite", threads=2)
     assert fits.evaluate(found.run)["mse"] == pytest.approx(wanted, rel=1e-6)
 
 
-def test_the_published_size_is_small_and_real(tmp_path: Path) -> None:
-    module, x = fits.FITS(fits.PAST, fits.AHEAD, fits.BINS).eval(), torch.randn(3, fits.PAST, 7)
+def published(*windows: int) -> tuple[torch.nn.Module, torch.Tensor]:
+    module = fits.FITS(fits.PAST, fits.AHEAD, fits.BINS).eval()
+    return module, torch.randn(*windows, fits.PAST, 7)
+
+
+def test_the_file_is_small_and_real(tmp_path: Path) -> None:
+    module, x = published(3)
     export_onnx(module, (x,), tmp_path / "m.onnx", dynamic_shapes=fits.dynamic_shapes())
     graph = onnx.load(tmp_path / "m.onnx").graph
-    assert {i.data_type for i in graph.initializer} <= {
-        onnx.TensorProto.FLOAT,
-        onnx.TensorProto.INT64,
-    }
+    types = {i.data_type for i in graph.initializer}
+    assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
     ours = [node.op_type for node in graph.node if node.domain == "smalti"]
     assert ours == ["RFFT", "IRFFT"]
     assert sum(node.op_type == "MatMul" for node in graph.node) == 1
     assert (tmp_path / "m.onnx").stat().st_size < 60_000
     (found,) = Session(tmp_path / "m.onnx", threads=2).run(x.numpy())
     assert relative_error(found, module(x).detach().numpy()) < 1e-6
+
+
+def test_the_tflite_file_is_small(tmp_path: Path) -> None:
+    module, x = published(1)
+    export_tflite(module, (x,), tmp_path / "m.tflite")
+    session = Session(tmp_path / "m.tflite", threads=2)
+    assert session.artifact.native_nodes == 2
+    assert (tmp_path / "m.tflite").stat().st_size < 100_000
+    assert relative_error(session.run(x.numpy())[0], module(x).detach().numpy()) < 1e-6
 
 
 def test_it_trains_once_and_keeps_the_weights(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

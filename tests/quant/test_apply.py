@@ -80,6 +80,7 @@ def test_everything_that_stays_in_float_has_a_reason():
             "rescaled": nn.Embedding(100, 64, max_norm=1.0),
             "recurrent": nn.LSTM(64, 64),
             "attention": nn.MultiheadAttention(64, 4),
+            "complex": nn.Linear(128, 128, dtype=torch.cfloat),
             "linear": nn.Linear(128, 128),
         }
     )
@@ -93,6 +94,7 @@ def test_everything_that_stays_in_float_has_a_reason():
     assert "max_norm" in reasons["rescaled"]
     assert "LSTM" in reasons["recurrent"]
     assert "MultiheadAttention" in reasons["attention"]
+    assert "complex numbers" in reasons["complex"]
     assert type(module["kept"]) is nn.Linear
 
 
