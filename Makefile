@@ -23,7 +23,7 @@ demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
 
 test: $(VENV)/test lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/test build/src
 	$(BIN)/ruff check .
