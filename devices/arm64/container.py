@@ -65,7 +65,7 @@ def build(engine: str, models: Sequence[Path], target: str) -> Path:
     folder, archive = context(engine, models), archive_of(engine)
     plain = BUILD / archive.stem
     plain.unlink(missing_ok=True)
-    by_docker = shutil.which("docker") and not _failing("docker", "info")
+    by_docker = _docker_runs()
     print(f"building by {'Docker' if by_docker else 'buildah'}", file=sys.stderr)
     (_by_docker if by_docker else _by_buildah)(engine, folder, plain, target)
     subprocess.run(["gzip", "--force", "--no-name", str(plain)], check=True)
@@ -73,8 +73,12 @@ def build(engine: str, models: Sequence[Path], target: str) -> Path:
     return (BUILD / archive.name).replace(archive)
 
 
-def _failing(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode != 0
+def _docker_runs() -> bool:
+    """Whether there is Docker, with its builder; other tools take its name, too."""
+    if not shutil.which("docker"):
+        return False
+    asked = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def _by_docker(engine: str, folder: Path, archive: Path, target: str) -> None:

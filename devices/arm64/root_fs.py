@@ -17,6 +17,7 @@ PACKAGES = "python3,libgomp1,libstdc++6,ca-certificates"
 RELEASE = "bookworm"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 NOBODY = "65532:65532"
+LONGEST = 900  # seconds for one command: what hangs under emulation hangs for ever
 
 
 class MissingToolError(RuntimeError):
@@ -114,6 +115,7 @@ class Root:
 
         Raises:
             MissingToolError: qemu or binfmt_misc are missing.
+            subprocess.TimeoutExpired: it was ended after a quarter of an hour.
         """
         need_emulation()
         isolated = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
@@ -123,13 +125,14 @@ class Root:
             capture_output=True,
             text=True,
             check=False,
+            timeout=LONGEST,
         )
 
     def _mounts(self) -> Iterator[str]:
         """Give shell commands that lock the folder up.
 
-        ONNX Runtime crashes at its import where it sees /sys and an x86 machine's /proc/cpuinfo,
-        which qemu does not hide: it is shown a Cortex-A72's.
+        ONNX Runtime crashes or hangs at its import where it sees /sys and an x86 machine's
+        /proc/cpuinfo, which qemu does not hide: it is shown a Cortex-A72's.
         """
         root = quote(str(self.folder))
         shown = {**self.shown, **({"/out": self.out} if self.out else {})}
