@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from root_fs import MissingToolError, base_archive, need, need_emulation
+from root_fs import MissingToolError, as_arm64, base_archive, need, need_emulation
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -65,7 +65,7 @@ def build(engine: str, models: Sequence[Path], target: str) -> Path:
     folder, archive = context(engine, models), archive_of(engine)
     plain = BUILD / archive.stem
     plain.unlink(missing_ok=True)
-    by_docker = shutil.which("docker") and not _failing("docker", "info")
+    by_docker = _docker_runs()
     print(f"building by {'Docker' if by_docker else 'buildah'}", file=sys.stderr)
     (_by_docker if by_docker else _by_buildah)(engine, folder, plain, target)
     subprocess.run(["gzip", "--force", "--no-name", str(plain)], check=True)
@@ -73,8 +73,12 @@ def build(engine: str, models: Sequence[Path], target: str) -> Path:
     return (BUILD / archive.name).replace(archive)
 
 
-def _failing(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode != 0
+def _docker_runs() -> bool:
+    """Whether there is Docker, with its builder; other tools take its name, too."""
+    if not shutil.which("docker"):
+        return False
+    asked = subprocess.run(["docker", "buildx", "inspect"], capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def _by_docker(engine: str, folder: Path, archive: Path, target: str) -> None:
@@ -85,13 +89,14 @@ def _by_docker(engine: str, folder: Path, archive: Path, target: str) -> None:
 
 def _by_buildah(engine: str, folder: Path, archive: Path, target: str) -> None:
     _import_base()
-    if target == "checked":
-        need_emulation()
     name = f"localhost/smalti-{engine}:arm64"
     command = ["bud", "--isolation", "chroot", "--arch", "arm64", "--pull-never", "--quiet"]
     command += ["--format", "docker"]  # an OCI image has no field for a health check
     command += ["--file", str(ROOT / "Dockerfile.arm"), "--build-arg", f"BASE={BASE}"]
-    buildah(*command, "--target", target, "--tag", name, str(folder))
+    if target == "checked":
+        need_emulation()
+    command += ["--target", target, "--tag", name, str(folder)]
+    buildah(*command, within=as_arm64() if target == "checked" else ())
     buildah("push", "--quiet", name, f"docker-archive:{archive}:{name}")
 
 
@@ -107,8 +112,8 @@ def _import_base() -> None:
     buildah("rm", work)
 
 
-def buildah(*command: str) -> str:
-    """Run buildah on a store of our own; return what it prints.
+def buildah(*command: str, within: Sequence[str] = ()) -> str:
+    """Run buildah on a store of our own; return what it prints. `within` is a command to start it.
 
     Raises:
         MissingToolError: it is missing.
@@ -117,7 +122,7 @@ def buildah(*command: str) -> str:
     need("buildah", "buildah")
     store = ["--root", str(BUILD / "store"), "--runroot", str(BUILD / "run")]
     done = subprocess.run(
-        ["buildah", *store, *command], check=True, stdout=subprocess.PIPE, text=True
+        [*within, "buildah", *store, *command], check=True, stdout=subprocess.PIPE, text=True
     )
     return done.stdout.strip()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ PACKAGES = "python3,libgomp1,libstdc++6,ca-certificates"
 RELEASE = "bookworm"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 NOBODY = "65532:65532"
+LONGEST = 900  # seconds for one command: what hangs under emulation hangs for ever
 
 
 class MissingToolError(RuntimeError):
@@ -46,6 +48,8 @@ def need_emulation() -> None:
     Raises:
         MissingToolError: qemu is missing, or the kernel cannot be told of it.
     """
+    if platform.machine() == "aarch64":
+        return
     need("qemu-aarch64-static", "qemu-user-static")
     try:
         if not os.path.ismount(BINFMT):
@@ -58,6 +62,16 @@ def need_emulation() -> None:
         raise MissingToolError(
             f"binfmt_misc: {error}; run as root on the machine, or in a privileged container"
         ) from None
+
+
+def as_arm64() -> list[str]:
+    """Return the start of a command that sees a Cortex-A72's /proc/cpuinfo.
+
+    ONNX Runtime crashes or hangs at its import where it sees /sys and an x86 machine's, which qemu
+    does not hide.
+    """
+    script = f'mount --bind {quote(str(HERE / "cpuinfo"))} /proc/cpuinfo && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
 
 
 def base_archive() -> Path:
@@ -114,6 +128,7 @@ class Root:
 
         Raises:
             MissingToolError: qemu or binfmt_misc are missing.
+            subprocess.TimeoutExpired: it was ended after a quarter of an hour.
         """
         need_emulation()
         isolated = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
@@ -123,14 +138,11 @@ class Root:
             capture_output=True,
             text=True,
             check=False,
+            timeout=LONGEST,
         )
 
     def _mounts(self) -> Iterator[str]:
-        """Give shell commands that lock the folder up.
-
-        ONNX Runtime crashes at its import where it sees /sys and an x86 machine's /proc/cpuinfo,
-        which qemu does not hide: it is shown a Cortex-A72's.
-        """
+        """Give shell commands that lock the folder up; for /proc/cpuinfo, see `as_arm64`."""
         root = quote(str(self.folder))
         shown = {**self.shown, **({"/out": self.out} if self.out else {})}
         for target in shown:
