@@ -1,4 +1,4 @@
-"""Makes the wheel of one target and checks it: python3 packages.py arm64."""
+"""Makes the wheel and the C archive of one target and checks them: python3 packages.py arm64."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,18 @@ class Target:
     platform: str
 
 
+# The oldest tag that pip knows for a CPU bounds the C library from below.
 TARGETS = {
     "arm64": Target("aarch64-linux-gnu.2.28", "manylinux_2_28_aarch64"),
+    "armv7": Target("arm-linux-gnueabihf.2.28", "manylinux_2_28_armv7l"),
+    "riscv64": Target("riscv64-linux-gnu.2.31", "manylinux_2_31_riscv64"),
+    "x86-64": Target("x86_64-linux-gnu.2.28", "manylinux_2_28_x86_64"),
 }
+
+
+def search_path() -> str:
+    """A PATH on which the toolchain file's python3 is the one that runs this."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def build_wheel(name: str) -> Path:
@@ -42,6 +52,7 @@ def build_wheel(name: str) -> Path:
     options = {
         "cmake.toolchain-file": str(HERE / "zig.cmake"),
         "cmake.define.ZIG_TARGET": target.zig,
+        "cmake.define.CMAKE_INSTALL_LIBDIR": "lib",
         "build-dir": f"build/cross/{name}",
         # The linker has stripped it; the host's strip knows no other machine.
         "install.strip": "false",
@@ -49,11 +60,29 @@ def build_wheel(name: str) -> Path:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "."]
     command += ["--no-build-isolation", "--no-deps", "--wheel-dir", "dist"]
     command += [f"-C{key}={value}" for key, value in options.items()]
-    # python3 in the toolchain file is the one that runs this.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "_PYTHON_HOST_PLATFORM": target.platform}
-    subprocess.run(command, check=True, cwd=ROOT, env=environment)
+    environment = {"PATH": search_path(), "_PYTHON_HOST_PLATFORM": target.platform}
+    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | environment)
     return max(ROOT.glob(f"dist/*-py3-none-{target.platform}.whl"), key=os.path.getmtime)
+
+
+def build_archive(name: str, wheel: Path) -> Path:
+    """Pack what `cmake --install` gives, from the build that the wheel came from, into dist/.
+
+    Raises:
+        subprocess.CalledProcessError: cmake failed; it has said why.
+    """
+    stem = f"{wheel.name.split('-py3-')[0]}-{name}"
+    prefix = ROOT / "build" / "cross" / stem
+    command = ["cmake", "--install", f"build/cross/{name}", "--prefix", str(prefix)]
+    path = {"PATH": search_path()}
+    subprocess.run(
+        command, check=True, cwd=ROOT, env=os.environ | path, stdout=subprocess.DEVNULL
+    )
+    archive = wheel.with_name(f"{stem}.tar.gz")
+    beside = archive.with_suffix(".part")
+    with tarfile.open(beside, "w:gz") as packed:
+        packed.add(prefix, stem)
+    return beside.rename(archive)
 
 
 def audit(wheel: Path) -> dict[str, Any]:
@@ -107,7 +136,9 @@ def main() -> int:
     with ZipFile(wheel) as packed:
         library = packed.getinfo("smalti/runtime/libsmalti.so").file_size
     symbols = highest(s for each in report["versioned_symbols"].values() for s in each)
-    print(f"{wheel.relative_to(ROOT)}  {wheel.stat().st_size} bytes, library {library}, {symbols}")
+    print(f"libsmalti.so of {name}: {library} bytes, needs {symbols}")
+    for made in (wheel, build_archive(name, wheel)):
+        print(f"{made.relative_to(ROOT)}: {made.stat().st_size} bytes")
     return 0
 
 

@@ -144,7 +144,8 @@ Status run(const Request &request, Tensor *output, int threads) {
 
 int32_t finish(const char *op, const Status &status, char *error, size_t error_size) {
   if (error != nullptr && error_size > 0) {
-    snprintf(error, error_size, status.ok() ? "" : "%s: %s", op, status.message);
+    *error = '\0';
+    if (!status.ok()) snprintf(error, error_size, "%s: %s", op, status.message);
   }
   return status.code;
 }

@@ -111,7 +111,8 @@ class Reader {
       Ref item;
       if (value.type == kVector && !element(at, value.child_width, *count, i, &item)) return false;
       if (value.type != kVector) {
-        item = {at + i * value.child_width, value.child_width, item_type(value.type), 0};
+        item = {at + static_cast<size_t>(i) * value.child_width, value.child_width,
+                item_type(value.type), 0};
       }
       if (!integer(item, &found[i])) return false;
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from smalti.runtime.ops.torch_op import torch_op
 
@@ -74,9 +75,9 @@ def _warped(u: Tensor, warp: int) -> Tensor:
 
 def _located(t: Tensor, interpolation: int) -> tuple[Tensor, Tensor]:
     """Of places t (N, L, d) in a cell the K vertices taken, as steps (N or 1, L or 1, K, d) from
-    the cell's lowest, and their weights (N, L, K)."""
+    the cell's lowest, and their weights (N or 1, L or 1, K)."""
     if interpolation == 0:
-        return (t >= 0.5).to(torch.int64).unsqueeze(2), torch.ones_like(t[..., :1])
+        return (t >= 0.5).to(torch.int64).unsqueeze(2), t.new_ones(1, 1, 1)
     if interpolation == 3:
         return _simplex(t)
     share = t * t * (3 - 2 * t) if interpolation == 2 else t
@@ -97,9 +98,8 @@ def _simplex(t: Tensor) -> tuple[Tensor, Tensor]:
     rank = before.to(torch.int64).sum(-1)
     steps = rank.unsqueeze(2) < torch.arange(dims + 1, device=t.device).unsqueeze(-1)
     falling = t.sort(-1, descending=True).values
-    above = torch.cat([torch.ones_like(t[..., :1]), falling], -1)
-    below = torch.cat([falling, torch.zeros_like(t[..., :1])], -1)
-    return steps.to(torch.int64), above - below
+    # Not by ones_like: an exporter would store a constant as long as the points.
+    return steps.to(torch.int64), pad(falling, (1, 0), value=1.0) - pad(falling, (0, 1))
 
 
 def _row(vertices: Tensor, sizes: Tensor, rows: Tensor) -> Tensor:
