@@ -75,9 +75,7 @@ def build_archive(name: str, wheel: Path) -> Path:
     prefix = ROOT / "build" / "cross" / stem
     command = ["cmake", "--install", f"build/cross/{name}", "--prefix", str(prefix)]
     path = {"PATH": search_path()}
-    subprocess.run(
-        command, check=True, cwd=ROOT, env=os.environ | path, stdout=subprocess.DEVNULL
-    )
+    subprocess.run(command, check=True, cwd=ROOT, env=os.environ | path, stdout=subprocess.DEVNULL)
     archive = wheel.with_name(f"{stem}.tar.gz")
     beside = archive.with_suffix(".part")
     with tarfile.open(beside, "w:gz") as packed:
