@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from smalti.export.cli_author import export, plan
+from smalti.export.cli_bundle import bundle
 from smalti.export.cli_devices import devices
 from smalti.runtime.errors import CheckError, FileError, MissingRuntimeError, SmaltiError
 
@@ -46,6 +47,7 @@ def main() -> None:
 main.add_command(export)
 main.add_command(plan)
 main.add_command(devices)
+main.add_command(bundle)
 
 
 @main.command()

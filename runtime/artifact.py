@@ -34,7 +34,10 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A checked file. `manifest` is empty for a model that smalti did not export."""
+    """A checked file. `manifest` is empty for a model that smalti did not export.
+
+    beside: names of other files in its folder that hold tensors.
+    """
 
     path: Path
     engine: Engine
@@ -43,6 +46,7 @@ class Artifact:
     native_nodes: int
     bytes: int
     quantized: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def damaged(self) -> list[str]:
         """Names of tensors whose bytes are not those that were exported, or are gone."""

@@ -16,7 +16,8 @@ DOMAIN = "smalti"
 class Contents(NamedTuple):
     """What a reader found: `bytes` with all files, `native_nodes` that want our library.
 
-    quantized: names of tensors whose numbers the engine scales.
+    quantized: names of tensors whose numbers the engine scales. beside: names of other files in
+    its folder that hold tensors.
     """
 
     manifest: dict[str, Any]
@@ -24,6 +25,7 @@ class Contents(NamedTuple):
     native_nodes: int
     bytes: int
     quantized: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 def map_file(path: Path) -> memoryview:

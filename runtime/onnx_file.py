@@ -27,8 +27,9 @@ def read_onnx(path: Path, view: memoryview) -> Contents:
         FileError: its external data lies outside its folder or is missing.
     """
     graph, manifest = _model(view)
-    tensors, external, nodes = _graph(graph, path)
-    return Contents(manifest, tensors, nodes, len(view) + external)
+    tensors, files, nodes = _graph(graph, path)
+    size = len(view) + sum(len(file) for file in files.values())
+    return Contents(manifest, tensors, nodes, size, beside=tuple(files))
 
 
 def _model(view: memoryview) -> tuple[memoryview, dict[str, Any]]:
@@ -45,7 +46,10 @@ def _model(view: memoryview) -> tuple[memoryview, dict[str, Any]]:
     return graph, manifest
 
 
-def _graph(view: memoryview, path: Path) -> tuple[dict[str, memoryview], int, int]:
+def _graph(
+    view: memoryview, path: Path
+) -> tuple[dict[str, memoryview], dict[str, memoryview], int]:
+    """Tensors by name, external files by name, and how many nodes are ours."""
     tensors: dict[str, memoryview] = {}
     files: dict[str, memoryview] = {}
     nodes = 0
@@ -55,7 +59,7 @@ def _graph(view: memoryview, path: Path) -> tuple[dict[str, memoryview], int, in
         elif number == _INITIALIZER:
             name, data = _tensor(value, path, files)
             tensors[name] = data
-    return tensors, sum(len(file) for file in files.values()), nodes
+    return tensors, files, nodes
 
 
 def _tensor(view: memoryview, path: Path, files: dict[str, memoryview]) -> tuple[str, memoryview]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -20,29 +21,32 @@ PLATFORMS = [f"manylinux_2_{n}_aarch64" for n in (28, 27, 26, 17)] + ["manylinux
 MOST_BYTES = 150_000_000  # of the image without a model, compressed
 
 
-def install_site(engine: str, to: Path) -> None:
+def install_site(engine: str, to: Path, wheels: Path | None = None) -> None:
     """Install our wheel for arm64 and what it needs, without running any of it.
+
+    wheels: a folder with all of them; None for ours in dist/ and the package index.
 
     Raises:
         FileNotFoundError: the wheel is not built.
         subprocess.CalledProcessError: pip failed; it has said why.
     """
-    wheels = sorted(DIST.glob("smalti-*-py3-none-manylinux_2_28_aarch64.whl"))
-    if not wheels:
-        raise FileNotFoundError("dist/ has no wheel for arm64: make wheel-arm64")
+    ours = sorted((wheels or DIST).glob("smalti-*-py3-none-manylinux_2_28_aarch64.whl"))
+    if not ours:
+        raise FileNotFoundError(f"{wheels or 'dist'}/ has no wheel for arm64: make wheel-arm64")
     shutil.rmtree(to, ignore_errors=True)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--target", str(to), "--only-binary=:all:", "--no-compile"]
     command += ["--python-version", "3.11", "--implementation", "cp"]
     command += [part for name in PLATFORMS for part in ("--platform", name)]
-    subprocess.run([*command, f"{wheels[-1]}[{engine}]"], check=True)
+    command += ["--no-index", "--find-links", str(wheels)] if wheels else []
+    subprocess.run([*command, f"{ours[-1]}[{engine}]"], check=True)
     shutil.rmtree(to / "bin", ignore_errors=True)  # they would start this machine's Python
 
 
-def context(engine: str, models: Sequence[Path]) -> Path:
+def context(engine: str, models: Sequence[Path], wheels: Path | None) -> Path:
     """Make the folder that Dockerfile.arm copies from: site/ and models/."""
     folder = BUILD / engine
-    install_site(engine, folder / "site")
+    install_site(engine, folder / "site", wheels)
     shutil.rmtree(folder / "models", ignore_errors=True)
     (folder / "models").mkdir()
     for model in models:
@@ -55,22 +59,24 @@ def archive_of(engine: str) -> Path:
     return DIST / f"smalti-{engine}-arm64.tar.gz"
 
 
-def build(engine: str, models: Sequence[Path], target: str) -> Path:
+def build(
+    engine: str, models: Sequence[Path], target: str, wheels: Path | None, archive: Path
+) -> Path:
     """Build the image and write its archive, beside and then renamed.
 
     Raises:
         subprocess.CalledProcessError: a tool failed; it has said why.
         MissingToolError: there is neither Docker nor what buildah needs.
     """
-    folder, archive = context(engine, models), archive_of(engine)
-    plain = BUILD / archive.stem
+    folder = context(engine, models, wheels)
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    plain = archive.with_name(f".{archive.stem}")
     plain.unlink(missing_ok=True)
     by_docker = _docker_runs()
     print(f"building by {'Docker' if by_docker else 'buildah'}", file=sys.stderr)
     (_by_docker if by_docker else _by_buildah)(engine, folder, plain, target)
     subprocess.run(["gzip", "--force", "--no-name", str(plain)], check=True)
-    archive.parent.mkdir(exist_ok=True)
-    return (BUILD / archive.name).replace(archive)
+    return plain.with_name(f"{plain.name}.gz").replace(archive)
 
 
 def _docker_runs() -> bool:
@@ -133,14 +139,17 @@ def main() -> int:
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("models", nargs="*", type=Path, help="files to put into /models")
     parser.add_argument("--target", default="plain", choices=("plain", "checked"))
+    parser.add_argument("--wheels", type=Path, help="a folder with all wheels; no network")
+    parser.add_argument("--output", type=Path, help="the archive; default: in dist/")
     given = parser.parse_args()
+    archive = given.output or archive_of(given.engine)
     try:
-        archive = build(given.engine, given.models, given.target)
+        build(given.engine, given.models, given.target, given.wheels, archive)
     except (MissingToolError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 4
     size = archive.stat().st_size
-    print(f"{archive.relative_to(ROOT)}  {size / 1e6:.1f} MB")
+    print(f"{os.path.relpath(archive)}  {size / 1e6:.1f} MB")
     if size > MOST_BYTES and not given.models:
         print(f"more than {MOST_BYTES / 1e6:.0f} MB", file=sys.stderr)
         return 1
