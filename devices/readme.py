@@ -37,8 +37,9 @@ def readme(folder: Path, device: Device, target: Target, artifact: Artifact, pyt
         name = f"smalti-{artifact.engine}:arm64"
         steps += _IMAGE.format(image=by_kind["image"], name=name, model=artifact.path.name)
     return (
-        f"{artifact.path.name} for {device.name} ({device.title}), by smalti {version('smalti')}\n\n"
+        f"{artifact.path.name} for {device.name} ({device.title}), "
+        f"by smalti {version('smalti')}\n\n"
         f"    sha256sum -c SHA256SUMS   # are all files whole?\n{steps}\n"
-        f"Needed on the device: Linux on {target.machine}, glibc 2.28 or newer; {needs}.\n"
+        f"Needed there: Linux on {target.machine}, glibc 2.{target.glibc} or newer; {needs}.\n"
         "sbom.cdx.json lists the files with versions, licences and hashes (CycloneDX 1.6).\n"
     )

@@ -54,7 +54,7 @@ def _smalti() -> Component:
 def _component(path: Path, name: str) -> Component:
     if path.suffix == ".whl":
         return _library(path, name)
-    first = name.split("/")[0]
+    first = name.split("/", maxsplit=1)[0]
     licences = [LicenseFactory().make_from_string(OURS)] if first in ("c", "run.sh") else []
     kind = _KINDS.get(first, ComponentType.FILE)
     return Component(name=name, type=kind, bom_ref=name, hashes=[_hash(path)], licenses=licences)
