@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 
+from smalti.devices.bundle_folder import check_free, folder_beside, names, write_sums
 from smalti.devices.graph import open_graph
 from smalti.devices.memory import memory
 from smalti.devices.profile import FOLDER, Device, DeviceError
 from smalti.devices.readme import readme
-from smalti.devices.targets import Target, target_of
+from smalti.devices.targets import ENGINES, Target, target_of
 from smalti.devices.wheels import Pip, find_archive, find_wheel
 from smalti.devices.work import works
 from smalti.runtime.artifact import Artifact, open_artifact
 from smalti.runtime.errors import FileError, MissingRuntimeError
 
-CONTAINER = FOLDER / "arm64" / "container.py"
+CONTAINER = FOLDER.resolve() / "arm64" / "container.py"
 CONTAINER_PYTHON = "3.11"  # of the image's base
 NEEDS = ("cyclonedx", "packaging", "pip")
-ENGINES = {"onnx": "ONNX Runtime", "tflite": "LiteRT"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,14 +67,16 @@ def bundle(order: Order, out: Path, progress: Callable[[str], None]) -> Bundle:
         MissingRuntimeError: a wheel, an archive or a tool is missing; the message says the mend.
     """
     _check_tools()
-    _check_free(out)
+    check_free(out)
     artifact = open_artifact(order.model)
     if damaged := artifact.damaged():
         raise FileError(f"{order.model}: damaged weights: {', '.join(damaged)}; export it again")
     target = _checked_target(order, artifact.engine)
-    with _folder_beside(out) as draft:
+    if not artifact.path.name.isprintable():
+        raise FileError(f"{artifact.path.name!r}: no name for a list of files; rename it")
+    with folder_beside(out) as draft:
         _fill(draft, order, artifact, target, progress)
-        sizes = {name: (draft / name).stat().st_size for name in _names(draft)}
+        sizes = {name: (draft / name).stat().st_size for name in names(draft)}
     return Bundle(str(out), sizes, list(_warnings(order.device, artifact)))
 
 
@@ -86,23 +84,6 @@ def _check_tools() -> None:
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         raise MissingRuntimeError(f"{', '.join(missing)} missing; pip install 'smalti[bundle]'")
-
-
-def _check_free(out: Path) -> None:
-    """Refuse to replace what no bundle has put there."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    sums = out / "SHA256SUMS"
-    if not sums.is_file():
-        raise DeviceError(f"{out} is there and no bundle; name another folder")
-    listed = {line[66:] for line in sums.read_text(errors="replace").splitlines()}
-    strange = [n for n in _names(out) if not n.startswith("venv/") and n not in listed]
-    if strange != ["SHA256SUMS"] or "sbom.cdx.json" not in listed:
-        strange.remove("SHA256SUMS")
-        raise DeviceError(
-            f"{out} has files that are not of a bundle: {', '.join(strange[:3])}; move them away, "
-            "or name another folder"
-        )
 
 
 def _checked_target(order: Order, engine: str) -> Target:
@@ -123,23 +104,6 @@ def _checked_target(order: Order, engine: str) -> Target:
     if not CONTAINER.is_file():
         raise MissingRuntimeError("images are made from smalti's sources; call smalti from there")
     return target
-
-
-@contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
-    """Give an empty folder; put it in the place of `out` when all went well."""
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        draft = beside / "new"
-        draft.mkdir()
-        yield draft
-        if out.exists():
-            os.replace(out, beside / "old")
-        os.replace(draft, out)
-    finally:
-        shutil.rmtree(beside)
 
 
 def _fill(
@@ -167,8 +131,7 @@ def _fill(
     (draft / "README.txt").write_text(readme(draft, order.device, target, artifact, order.python))
     progress("hashing")
     write_sbom(draft, f"{artifact.path.name} for {order.device.name}")
-    sums = [f"{_sha256(draft / name)}  {name}\n" for name in _names(draft)]
-    (draft / "SHA256SUMS").write_text("".join(sums))
+    write_sums(draft)
 
 
 def _write_script(path: Path, order: Order, artifact: Artifact, target: Target) -> None:
@@ -193,16 +156,6 @@ def _build_image(draft: Path, engine: str) -> None:
     done = subprocess.run(command, stdout=sys.stderr, check=False)
     if done.returncode:
         raise MissingRuntimeError("the image could not be built; see above")
-
-
-def _names(folder: Path) -> list[str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return [str(path.relative_to(folder)) for path in files]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _warnings(device: Device, artifact: Artifact) -> Iterator[str]:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from smalti.devices.profile import Device
-from smalti.devices.targets import Target
+from smalti.devices.targets import ENGINES, Target
 from smalti.runtime.artifact import Artifact
 
 _WHEELS = """\
@@ -32,7 +32,9 @@ def readme(folder: Path, device: Device, target: Target, artifact: Artifact, pyt
     if "c" in by_kind:
         archive = by_kind["c"]
         steps = _C.format(archive=archive, stem=archive.name.removesuffix(".tar.gz"))
-        needs = f"the {artifact.engine} engine and a program, as in examples/c of smalti's sources"
+        needs = (
+            f"{ENGINES[artifact.engine]} and a program, as in examples/c of smalti"
+        )
     if "image" in by_kind:
         name = f"smalti-{artifact.engine}:arm64"
         steps += _IMAGE.format(image=by_kind["image"], name=name, model=artifact.path.name)

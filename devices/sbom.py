@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import Distribution, version
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cyclonedx.model.license import License
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
+from smalti.devices.bundle_folder import SBOM, sha256
 from smalti.devices.wheels import metadata, normal_name, read_wheel
 
 OURS = "Apache-2.0"
@@ -40,7 +40,7 @@ def write_sbom(folder: Path, name: str) -> Path:
     components = [_component(path, str(path.relative_to(folder))) for path in files]
     bom.components.update(components)
     bom.register_dependency(whole, components)
-    written = folder / "sbom.cdx.json"
+    written = folder / SBOM
     written.write_text(JsonV1Dot6(bom).output_as_string(indent=2) + "\n", encoding="utf-8")
     return written
 
@@ -87,7 +87,4 @@ def _licence(wheel: Distribution) -> License:
 
 
 def _hash(path: Path) -> HashType:
-    with path.open("rb") as file:
-        return HashType(
-            alg=HashAlgorithm.SHA_256, content=hashlib.file_digest(file, "sha256").hexdigest()
-        )
+    return HashType(alg=HashAlgorithm.SHA_256, content=sha256(path))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from smalti.devices.profile import Device, DeviceError
 
+ENGINES = {"onnx": "ONNX Runtime", "tflite": "LiteRT"}
+
 
 @dataclass(frozen=True)
 class Target:

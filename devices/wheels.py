@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,9 @@ from smalti.runtime.errors import MissingRuntimeError
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+
+
+LONGEST = 1200  # seconds for pip
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,17 @@ class Pip:
         command += [part for tag in self.target.platforms for part in ("--platform", tag)]
         if self.find_links is not None:
             command += ["--no-index", "--find-links", str(self.find_links)]
-        done = subprocess.run([*command, *wanted], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise MissingRuntimeError(
-                f"pip has no wheels of {', '.join(wanted)} for {self.target.machine}, Python "
-                f"{self.python}:\n{done.stderr.strip()}\nallow the network, name another --python, "
-                "or put the wheels into a folder and give --find-links"
+        try:
+            subprocess.run(
+                [*command, *wanted], capture_output=True, text=True, check=True, timeout=LONGEST
             )
+        except subprocess.TimeoutExpired:
+            raise MissingRuntimeError(f"pip found no end in {LONGEST} s; try again") from None
+        except subprocess.CalledProcessError as error:
+            raise MissingRuntimeError(
+                f"no wheels for {self.target.machine}, Python {self.python}: {_said(error.stderr)}"
+                "; name another --python, allow the network, or give --find-links a folder of them"
+            ) from None
 
     def gather(self, wheel: Path, engine: str, to: Path) -> None:
         """Put a wheel of smalti, all it needs with an engine, and pip itself into a folder.
@@ -65,6 +73,7 @@ class Pip:
         Raises:
             MissingRuntimeError: there are no such wheels, or no network; the message is pip's.
         """
+        self._check_python(wheel)
         wanted = [f"{wheel}[{engine}]", "pip"]
         needed: set[str] = set()
         while wanted:
@@ -74,6 +83,16 @@ class Pip:
         for name, path in found.items():
             if name not in needed:
                 path.unlink()
+
+    def _check_python(self, wheel: Path) -> None:
+        """Refuse what our wheel does not run on; pip would try all versions of everything."""
+        from packaging.specifiers import SpecifierSet
+
+        allowed = str(metadata(read_wheel(wheel))["Requires-Python"])
+        if not re.fullmatch(r"\d+\.\d+", self.python) or self.python not in SpecifierSet(allowed):
+            raise MissingRuntimeError(
+                f"--python {self.python}: {wheel.name} is for Python {allowed}; write 3.11 or 3.13"
+            )
 
     def _closure(self, found: dict[str, Path], engine: str) -> tuple[set[str], list[str]]:
         """Names of all that is needed there, and requirements of which there is no wheel yet."""
@@ -115,6 +134,13 @@ class Pip:
             "python_version": self.python,
             "sys_platform": "linux",
         }
+
+
+def _said(stderr: str) -> str:
+    """pip's own words for why."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return "; ".join(errors) or stderr.strip()
 
 
 def find_wheel(folder: Path, target: Target) -> Path:
