@@ -4,6 +4,7 @@
 # make wheel-arm64   the wheel of another machine, into dist/
 # make container-arm64   its container image, into dist/; ENGINE=tflite, MODELS=, TARGET=checked
 # make test-container-arm64 test-arm64   both, emulated: docs/arm.md
+# make test-bundle   folders for devices, emulated and here: docs/bundle.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ ENGINE := onnx
 TARGET := plain
 ARM64 := PYTHONPATH=devices/arm64:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
 
-.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64
+.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-bundle
 
 demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
@@ -52,6 +53,9 @@ test-container-arm64: container-arm64 $(VENV)/test
 
 test-arm64: wheel-arm64 $(VENV)/test
 	$(ARM64)/matrix.py
+
+test-bundle: wheel-arm64 wheel-x86-64 $(VENV)/test
+	$(ARM64)/bundle_check.py
 
 # Not `pip install .[cross]`: that would build smalti for this machine.
 $(CROSS)/ready: pyproject.toml

@@ -16,11 +16,11 @@ _WHEELS = """\
 """
 _C = """\
     tar -xzf {archive}
-    export PKG_CONFIG_PATH=$PWD/{stem}/lib/pkgconfig LD_LIBRARY_PATH=$PWD/{stem}/lib
+    export PKG_CONFIG_PATH="$PWD/{stem}/lib/pkgconfig" LD_LIBRARY_PATH="$PWD/{stem}/lib"
     cc app.c $(pkg-config --cflags --libs smalti)  # and the engine's own library
 """
 _IMAGE = """\
-    docker load -i {image} && docker run --read-only {name} bench {model}
+    docker load -i {image} && docker run --read-only {name} run {model}
 """
 
 
@@ -32,9 +32,7 @@ def readme(folder: Path, device: Device, target: Target, artifact: Artifact, pyt
     if "c" in by_kind:
         archive = by_kind["c"]
         steps = _C.format(archive=archive, stem=archive.name.removesuffix(".tar.gz"))
-        needs = (
-            f"{ENGINES[artifact.engine]} and a program, as in examples/c of smalti"
-        )
+        needs = f"{ENGINES[artifact.engine]} and a program, as in examples/c of smalti"
     if "image" in by_kind:
         name = f"smalti-{artifact.engine}:arm64"
         steps += _IMAGE.format(image=by_kind["image"], name=name, model=artifact.path.name)

@@ -29,22 +29,24 @@ here is $found: make the bundle with another --python or --device"
 }
 
 smalti() {
+    ORT_DISABLE_TELEMETRY=1 "$here/venv/bin/python" -m smalti.export "$@"
+}
+
+on_model() {
     verb=$1
     shift
-    ORT_DISABLE_TELEMETRY=1 "$here/venv/bin/python" -m smalti.export "$verb" "$@"
+    # A .tflite file has no float fallback: it stands beside itself, or what is given last.
+    case $verb.$engine in
+    bench.tflite) smalti bench "$here/$model" --baseline "$here/$model" "$@" ;;
+    *) smalti "$verb" "$here/$model" "$@" ;;
+    esac
 }
 
 [ -e "$here/venv/installed" ] || install
 if [ $# -gt 0 ]; then
-    verb=$1
-    shift
-    smalti "$verb" "$here/$model" "$@"
-    exit
+    on_model "$@"
+else
+    smalti doctor
+    on_model run
+    on_model bench
 fi
-smalti doctor
-smalti run "$here/$model"
-# A .tflite file has no float fallback: it stands beside itself.
-case $engine in
-onnx) smalti bench "$here/$model" ;;
-tflite) smalti bench "$here/$model" --baseline "$here/$model" ;;
-esac
