@@ -76,7 +76,8 @@ def main(seconds: float, only: str, as_json: bool) -> None:
         for threads in (1, 2):
             click.echo(f"{subject.name}, {threads} threads", err=True)
             torch.set_num_threads(threads)
-            timings = {t.name: t for t in time_interleaved(subject.runs(threads), seconds)}
+            with torch.inference_mode():
+                timings = {t.name: t for t in time_interleaved(subject.runs(threads), seconds)}
             rows += _rows(subject, threads, timings)
             goals += _goals(subject, threads, timings)
     if as_json:

@@ -14,7 +14,16 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from benchmarks.interpolation.subject import OURS, Array, Goal, Run, Subject, node, session
+from benchmarks.interpolation.subject import (
+    OURS,
+    Array,
+    Goal,
+    Run,
+    Subject,
+    compiled,
+    node,
+    session,
+)
 
 _PHOTO, _CELLS = (3000, 4000), (8, 16, 16)  # h, w; Lz, H, W
 _LUMA = (0.299, 0.587, 0.114)
@@ -107,6 +116,7 @@ def _runs(size: tuple[int, int], threads: int) -> Mapping[str, Run]:
             "BilateralSlice", [small, image, np.stack([steps, 0 * steps])], attributes, threads
         ),
         "torch": lambda: _peer(g, i, p),
+        **compiled("torch", lambda: _peer(g, i, p)),
         "onnxruntime": _engine(grid, image, places, threads),
     }
 

@@ -7,7 +7,7 @@ ours is off by a rounding. A forecast of FITS transforms 7 rows, a batch of 64 o
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.interpolation.subject import OURS, Array, Run, Subject, node, session
 from smalti.export import export_onnx
@@ -36,14 +36,6 @@ def _engine(x: Array, n: int, threads: int, inverse: bool) -> Run:
     return session(onnx.parser.parse_model(text), {"x": given}, threads)
 
 
-def _eager(call: Callable[[Tensor], Tensor], x: Tensor) -> Run:
-    def run() -> Tensor:
-        with torch.inference_mode():
-            return call(x)
-
-    return run
-
-
 def _scipy(name: str, x: Array, threads: int, *sizes: int) -> dict[str, Run]:
     try:
         import scipy.fft
@@ -56,9 +48,10 @@ def _scipy(name: str, x: Array, threads: int, *sizes: int) -> dict[str, Run]:
 
 def _forward(rows: int, n: int, threads: int) -> Mapping[str, Run]:
     x = np.random.default_rng(0).standard_normal((rows, n), np.float32)
+    tensor = torch.from_numpy(x)
     return {
         OURS: node("RFFT", [x], {"modes": n // 2 + 1}, threads),
-        "torch": _eager(torch.fft.rfft, torch.from_numpy(x)),
+        "torch": lambda: torch.fft.rfft(tensor),
         **_scipy("rfft", x, threads),
         "onnxruntime": _engine(x, n, threads, False),
     }
@@ -67,9 +60,10 @@ def _forward(rows: int, n: int, threads: int) -> Mapping[str, Run]:
 def _inverse(rows: int, n: int, threads: int) -> Mapping[str, Run]:
     x = np.random.default_rng(0).standard_normal((rows, n // 2 + 1, 2), np.float32)
     bins = x.view(np.complex64)[..., 0]
+    tensor = torch.from_numpy(bins)
     return {
         OURS: node("IRFFT", [x], {"n": n}, threads),
-        "torch": _eager(lambda bins: torch.fft.irfft(bins, n), torch.from_numpy(bins)),
+        "torch": lambda: torch.fft.irfft(tensor, n),
         **_scipy("irfft", bins, threads, n),
         "onnxruntime": _engine(x, n, threads, True),
     }
@@ -88,9 +82,10 @@ def _fits() -> tuple[nn.Module, Any]:
 def _forecasts(windows: int, threads: int) -> Mapping[str, Run]:
     module, file = _fits()
     x = np.random.default_rng(0).standard_normal((windows, fits.PAST, 7), np.float32)
+    tensor = torch.from_numpy(x)
     return {
         OURS: session(file, {"x": x}, threads),
-        "torch": _eager(module, torch.from_numpy(x)),
+        "torch": lambda: module(tensor),
     }
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, node
+from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.grid_encode.op import INTERPOLATIONS, grid_encode, level_table
 
 _POINTS, _LEVELS, _FEATURES, _LOG2_ROWS = 16384, 16, 2, 16
@@ -34,8 +34,7 @@ def _runs(dims: int, threads: int) -> Mapping[str, Run]:
     tensors = [torch.from_numpy(x), torch.from_numpy(table), levels, None, None]
 
     def eager(attributes: Mapping[str, int]) -> torch.Tensor:
-        with torch.inference_mode():
-            return grid_encode.reference(*tensors, **attributes)
+        return grid_encode.reference(*tensors, **attributes)
 
     return {
         OURS: node("GridEncode", given, linear, threads),
@@ -43,6 +42,8 @@ def _runs(dims: int, threads: int) -> Mapping[str, Run]:
         "int8 by smalti": node("GridEncode", [x, codes, given[2], scales], linear, threads),
         "torch": lambda: eager(linear),
         "simplex in torch": lambda: eager(simplex),
+        **compiled("torch", lambda: eager(linear)),
+        **compiled("simplex in torch", lambda: eager(simplex)),
     }
 
 

@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from benchmarks.interpolation import opencv
-from benchmarks.interpolation.subject import OURS, Array, Goal, Run, Subject, node
+from benchmarks.interpolation.subject import OURS, Array, Goal, Run, Subject, compiled, node
 
 _FIRST = f"{OURS} channels first"
 
@@ -52,6 +52,7 @@ def _runs(shape: tuple[int, int, int], smooth: bool, threads: int) -> Mapping[st
         _FIRST: node("GridSample", [first, grid], {**ours, "channels_last": 0}, threads),
         "torch": lambda: grid_sample(image, points, "bilinear", "border", True),
         "torch channels last": lambda: grid_sample(last, points, "bilinear", "border", True),
+        **compiled("torch", lambda: grid_sample(image, points, "bilinear", "border", True)),
         "onnxruntime": node("GridSample", [first, grid], engine, threads, domain=""),
         **(opencv.peer(threads, partial(_remap, x[0], grid)) if shape[2] <= 4 else {}),
     }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, node
+from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.rational_quadratic_spline.op import rational_quadratic_spline
 
 _POINTS, _BINS = 65536, 8
@@ -84,18 +84,17 @@ def _subject(name: str, inverse: bool) -> Subject:
         tensors = [torch.from_numpy(a) for a in given]
 
         def eager() -> Tensor:
-            with torch.inference_mode():
-                return rational_quadratic_spline.reference(*tensors, **attributes)
+            return rational_quadratic_spline.reference(*tensors, **attributes)
 
         def published() -> tuple[Tensor, Tensor]:
-            with torch.inference_mode():
-                return _published(tensors[0], tuple(tensors[1:]), inverse)
+            return _published(tensors[0], tuple(tensors[1:]), inverse)
 
         ours = {**attributes, "inverse": int(inverse)}
         return {
             OURS: node("RationalQuadraticSpline", given, ours, threads),
             "torch": eager,
             _PUBLISHED: published,
+            **compiled("torch", eager),
         }
 
     goals = (Goal(20.0, (_PUBLISHED,)), Goal(20.0, ("torch",)))

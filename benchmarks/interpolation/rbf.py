@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.interpolation.subject import OURS, Array, Goal, Run, Subject, node
+from benchmarks.interpolation.subject import OURS, Array, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.rbf_encode.buckets import build_buckets
 
 _POINTS, _CENTERS, _CHANNELS, _NEIGHBOURS = 16384, 4096, 32, 4
@@ -67,6 +67,7 @@ def _runs(axes: int, threads: int) -> Mapping[str, Run]:
     return {
         OURS: node("RbfEncode", inputs, attributes, threads),
         "torch": lambda: _brute_force(*given),
+        **compiled("torch", lambda: _brute_force(*given)),
         **_tree(given, threads),
     }
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from benchmarks.interpolation import opencv
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, node
+from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
 
 _LINEAR, _CUBIC = 0, 2
 _TORCH = {_LINEAR: "bilinear", _CUBIC: "bicubic"}
@@ -37,6 +37,7 @@ def _runs(shape: tuple[int, int, int], mode: int, threads: int) -> Mapping[str, 
         f"{OURS} channels first": node("Resize", [first], {**ours, "channels_last": 0}, threads),
         "torch": lambda: interpolate(image, sizes, mode=_TORCH[mode]),
         "torch channels last": lambda: interpolate(last, sizes, mode=_TORCH[mode]),
+        **compiled("torch channels last", lambda: interpolate(last, sizes, mode=_TORCH[mode])),
         "onnxruntime": node(
             "Resize", [first, None, twice], {"mode": _ENGINE[mode]}, threads, domain=""
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from scipy.interpolate import PPoly
 from torch import Tensor
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, node, session
+from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node, session
 
 _POINTS, _INTERVALS, _CUBIC = 1 << 18, 256, 4
 Array = Any
@@ -29,14 +29,6 @@ def _horner(terms: Tensor, t: Tensor) -> Tensor:
     for power in (2, 1, 0):
         y = y * t + terms[..., power]
     return y
-
-
-def _eager(run: Callable[[], Tensor]) -> Run:
-    def timed() -> Tensor:
-        with torch.inference_mode():
-            return run()
-
-    return timed
 
 
 def _scipy(x: Array, coefficients: Array, knots: Array) -> Run:
@@ -89,7 +81,8 @@ def _uniform(threads: int) -> Mapping[str, Run]:
 
     return {
         OURS: _ours(x, coefficients, None, 0.0, threads),
-        "torch": _eager(eager),
+        "torch": eager,
+        **compiled("torch", eager),
         "scipy": _scipy(x, coefficients, np.arange(_INTERVALS + 1.0)),
         "onnxruntime": _standard(x, coefficients, threads),
     }
@@ -108,7 +101,8 @@ def _among_knots(threads: int) -> Mapping[str, Run]:
 
     return {
         OURS: _ours(x, coefficients, knots[None], 0.0, threads),
-        "torch": _eager(eager),
+        "torch": eager,
+        **compiled("torch", eager),
         "scipy": _scipy(x, coefficients, knots),
     }
 
@@ -126,7 +120,11 @@ def _channels(threads: int) -> Mapping[str, Run]:
         interval = low.floor().clamp(max=15)
         return _horner(table[interval.long() + first], low - interval)
 
-    return {OURS: _ours(x, coefficients, None, 0.0, threads), "torch": _eager(eager)}
+    return {
+        OURS: _ours(x, coefficients, None, 0.0, threads),
+        "torch": eager,
+        **compiled("torch", eager),
+    }
 
 
 _BAR = (Goal(10.0, ("torch",)),)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, silu
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, node
+from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.spline_linear.op import spline_linear
 
 _INTERVALS, _DEGREE = 8, 3
@@ -61,11 +61,7 @@ def _subject(rows: int, inputs: int, outputs: int) -> Subject:
         flat = given[1].flatten(0, 1)
 
         def eager(layer: Layer) -> Run:
-            def timed() -> Tensor:
-                with torch.inference_mode():
-                    return layer(given[0], flat, given[2])
-
-            return timed
+            return lambda: layer(given[0], flat, given[2])
 
         def closed_form(points: Tensor, _: Tensor, base_: Tensor) -> Tensor:
             return spline_linear.reference(points, given[1], base_, **_ATTRIBUTES)
@@ -78,6 +74,8 @@ def _subject(rows: int, inputs: int, outputs: int) -> Subject:
             "torch Cox-de Boor": eager(_recursion),
             "torch closed form": eager(closed_form),
             "torch embedding_bag": eager(_few_rows),
+            **compiled("torch Cox-de Boor", eager(_recursion)),
+            **compiled("torch closed form", eager(closed_form)),
         }
 
     return Subject(f"KAN layer {rows} x {inputs} to {outputs}", runs, _GOALS)

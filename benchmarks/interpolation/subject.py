@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import torch
 from onnx import helper as oh
 
 from smalti.runtime import native
@@ -44,6 +46,19 @@ def reuse_memory() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
     libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def compiled(name: str, call: Run) -> dict[str, Run]:
+    """`call` by torch.compile for as many threads as Torch now has; nothing where that fails."""
+    ready: Run = torch.compile(
+        call, dynamic=False, options={"cpp.threads": torch.get_num_threads()}
+    )
+    try:
+        ready()
+    except Exception as error:  # a compiler may be missing, or fail in any way
+        print(f"without compiled {name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return {}
+    return {f"compiled {name}": ready}
 
 
 def node(
