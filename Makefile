@@ -4,6 +4,7 @@
 # make wheel-arm64   the wheel of another machine, into dist/
 # make container-arm64   its container image, into dist/; ENGINE=tflite, MODELS=, TARGET=checked
 # make test-container-arm64 test-arm64   both, emulated: docs/arm.md
+# make test-c-arm64   programs in C, cross-built and emulated: docs/arm.md
 # make test-bundle   folders for devices, emulated and here: docs/bundle.md
 PYTHON ?= python3
 VENV := .venv
@@ -18,7 +19,7 @@ ENGINE := onnx
 TARGET := plain
 ARM64 := PYTHONPATH=devices/arm64:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
 
-.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-bundle
+.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 test-bundle
 
 demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
@@ -53,6 +54,9 @@ test-container-arm64: container-arm64 $(VENV)/test
 
 test-arm64: wheel-arm64 $(VENV)/test
 	$(ARM64)/matrix.py
+
+test-c-arm64: wheel-arm64 $(VENV)/test
+	$(ARM64)/c_check.py
 
 test-bundle: wheel-arm64 wheel-x86-64 $(VENV)/test
 	$(ARM64)/bundle_check.py

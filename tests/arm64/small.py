@@ -15,13 +15,14 @@ from smalti.runtime.ops.resize.op import CUBIC, resize
 class Small(nn.Module):
     """Looks up tokens, mixes them, and warps what comes out as an image of 8 x 8."""
 
-    def __init__(self) -> None:
+    def __init__(self, middle: nn.Module) -> None:
         super().__init__()
+        self.middle = middle
         self.table = nn.Embedding(70, 128)
         self.mix, self.image = nn.Linear(128, 256), nn.Linear(256, 192)
 
     def forward(self, tokens: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        hidden = nn.functional.gelu(self.mix(self.table(tokens)))
+        hidden = self.middle(self.mix(self.table(tokens)))
         image = self.image(hidden).reshape(2, 3, 8, 8)
         warped = grid_sample.call(image, grid, 0, 1, False, False)
         return resize.call(warped, [9, 7], CUBIC, True, False)
@@ -32,10 +33,11 @@ def example() -> tuple[torch.Tensor, ...]:
     return torch.tensor([3, 69]), 2.4 * torch.rand(2, 6, 5, 2) - 1.2
 
 
-def write(path: Path) -> None:
-    """Export it to the engine that the file's ending names."""
+def write(path: Path, middle: nn.Module | None = None, activations: str = "int8") -> None:
+    """Export it to the engine that the file's ending names; `middle` is GELU by default."""
     torch.manual_seed(0)
-    module = Small().eval()
-    layers = quantize_(module, {"table": "vq-1x16", "mix": "vq-2x64-g128", "image": "vq-2x256"})
+    module = Small(middle or nn.GELU()).eval()
+    formats = {"table": "vq-1x16", "mix": "vq-2x64-g128", "image": "vq-2x256"}
+    layers = quantize_(module, formats, activations=activations)
     export = export_onnx if path.suffix == ".onnx" else export_tflite
     export(module, example(), path, layers=layers)
