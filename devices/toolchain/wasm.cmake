@@ -8,7 +8,5 @@ set_target_properties(smalti PROPERTIES LINKER_LANGUAGE C SUFFIX .wasm)
 target_link_options(smalti PRIVATE -mexec-model=reactor -Wl,--export-dynamic -Wl,--export=malloc
                     -Wl,--export=free -Wl,-z,stack-size=262144 -Wl,-s)
 
-# smalti.mjs lies beside smalti.wasm in the build folder, too, for the tests.
-configure_file(runtime/include/smalti.mjs smalti.mjs COPYONLY)
 install(FILES $<TARGET_FILE:smalti> runtime/include/smalti.h runtime/include/smalti.mjs LICENSE
         DESTINATION .)

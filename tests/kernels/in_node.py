@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "build" / "cross" / "wasm32"
-WASM = FOLDER / "smalti.wasm"
+MODULE = ROOT / "build" / "cross" / "wasm32" / "smalti.wasm"
+INTERFACE = ROOT / "runtime" / "include" / "smalti.mjs"
 
 
 class MissingError(RuntimeError):
@@ -21,6 +21,6 @@ def node() -> str:
 def command() -> list[str]:
     """What `calls.differing` runs."""
     sources = [p for p in (ROOT / "runtime").rglob("*") if p.suffix in (".cc", ".h", ".inc")]
-    if not WASM.exists() or WASM.stat().st_mtime < max(p.stat().st_mtime for p in sources):
+    if not MODULE.exists() or MODULE.stat().st_mtime < max(p.stat().st_mtime for p in sources):
         raise MissingError("smalti.wasm is missing or older than its sources: make wasm")
-    return [node(), str(ROOT / "tests" / "wasm" / "run_calls.mjs"), str(FOLDER)]
+    return [node(), str(ROOT / "tests" / "wasm" / "run_calls.mjs"), str(MODULE)]

@@ -1,11 +1,9 @@
-// What tests/kernels/run_calls.cc is, in node: node run_calls.mjs FOLDER, which has smalti.wasm and
-// smalti.mjs. Calls come from stdin as a 64-bit machine has them in memory.
+// What tests/kernels/run_calls.cc is, in node: node run_calls.mjs smalti.wasm. Calls come from stdin
+// as a 64-bit machine has them in memory.
 import { readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { load } from "../../runtime/include/smalti.mjs";
 
-const folder = resolve(process.argv[2]);
-const { load } = await import(join(folder, "smalti.mjs"));
-const smalti = await load(readFileSync(join(folder, "smalti.wasm")));
+const smalti = await load(readFileSync(process.argv[2]));
 
 const ARRAYS = { 1: Float32Array, 2: Uint8Array, 3: Int8Array, 7: BigInt64Array, 10: Uint16Array };
 const TENSOR_BYTES = 80;
