@@ -74,7 +74,9 @@ def test_more_memory_than_there_are_addresses(command: list[str]) -> None:
 
 def test_the_module_imports_nothing(command: list[str]) -> None:
     script = "console.log(WebAssembly.Module.imports(new WebAssembly.Module(fs.readFileSync(0))))"
-    done = subprocess.run([command[0], "-e", script], stdin=in_node.MODULE.open(), capture_output=True)
+    done = subprocess.run(
+        [command[0], "-e", script], stdin=in_node.MODULE.open(), capture_output=True
+    )
     assert done.stdout.strip() == b"[]", done.stderr
 
 
