@@ -24,10 +24,10 @@ def build(version: str) -> None:
         "ZIG_TARGET": f"{NAME}-wasi",
         "SMALTI_VERSION": version,
     }
-    configure = ["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja"]
+    configure = ["cmake", "-S", str(ROOT), "-B", str(BUILD), "-G", "Ninja"]
     configure += [f"-D{key}={value}" for key, value in options.items()]
     environment = os.environ | {"PATH": search_path()}
-    for command in (configure, ["cmake", "--build", BUILD]):
+    for command in (configure, ["cmake", "--build", str(BUILD)]):
         subprocess.run(command, check=True, env=environment, stdout=sys.stderr)
     MODULE.touch()  # up to date, though sources that it does not need may be newer
 
