@@ -5,6 +5,7 @@
 # make container-arm64   its container image, into dist/; ENGINE=tflite, MODELS=, TARGET=checked
 # make test-container-arm64 test-arm64   both, emulated: docs/arm.md
 # make test-c-arm64   programs in C, cross-built and emulated: docs/arm.md
+# make wasm test-wasm   the library for JavaScript, and its test in node: docs/wasm.md
 # make test-bundle   folders for devices, emulated and here: docs/bundle.md
 PYTHON ?= python3
 VENV := .venv
@@ -19,7 +20,8 @@ ENGINE := onnx
 TARGET := plain
 ARM64 := PYTHONPATH=devices/arm64:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
 
-.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 test-bundle
+.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 \
+  wasm test-wasm test-bundle
 
 demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
@@ -57,6 +59,12 @@ test-arm64: wheel-arm64 $(VENV)/test
 
 test-c-arm64: wheel-arm64 $(VENV)/test
 	$(ARM64)/c_check.py
+
+wasm: $(CROSS)/ready
+	$(CROSS)/bin/python devices/toolchain/wasm.py
+
+test-wasm: wasm $(VENV)/test
+	PYTHONPATH=tests:tests/kernels $(BIN)/python tests/wasm/every_case.py
 
 test-bundle: wheel-arm64 wheel-x86-64 $(VENV)/test
 	$(ARM64)/bundle_check.py

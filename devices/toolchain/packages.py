@@ -65,18 +65,18 @@ def build_wheel(name: str) -> Path:
     return max(ROOT.glob(f"dist/*-py3-none-{target.platform}.whl"), key=os.path.getmtime)
 
 
-def build_archive(name: str, wheel: Path) -> Path:
-    """Pack what `cmake --install` gives, from the build that the wheel came from, into dist/.
+def build_archive(name: str, stem: str) -> Path:
+    """Pack what `cmake --install` gives, from the build in build/cross/<name>, into dist/.
 
     Raises:
         subprocess.CalledProcessError: cmake failed; it has said why.
     """
-    stem = f"{wheel.name.split('-py3-')[0]}-{name}"
     prefix = ROOT / "build" / "cross" / stem
     command = ["cmake", "--install", f"build/cross/{name}", "--prefix", str(prefix)]
     path = {"PATH": search_path()}
     subprocess.run(command, check=True, cwd=ROOT, env=os.environ | path, stdout=subprocess.DEVNULL)
-    archive = wheel.with_name(f"{stem}.tar.gz")
+    archive = ROOT / "dist" / f"{stem}.tar.gz"
+    archive.parent.mkdir(exist_ok=True)
     beside = archive.with_suffix(".part")
     with tarfile.open(beside, "w:gz") as packed:
         packed.add(prefix, stem)
@@ -135,7 +135,8 @@ def main() -> int:
         library = packed.getinfo("smalti/runtime/libsmalti.so").file_size
     symbols = highest(s for each in report["versioned_symbols"].values() for s in each)
     print(f"libsmalti.so of {name}: {library} bytes, needs {symbols}")
-    for made in (wheel, build_archive(name, wheel)):
+    stem = f"{wheel.name.split('-py3-')[0]}-{name}"
+    for made in (wheel, build_archive(name, stem)):
         print(f"{made.relative_to(ROOT)}: {made.stat().st_size} bytes")
     return 0
 

@@ -38,12 +38,13 @@ Arena *arena_of_this_thread() {
 
 }  // namespace
 
-void *scratch(Slot slot, size_t bytes) {
+void *scratch(Slot slot, uint64_t bytes) {
   Arena *arena = arena_of_this_thread();
-  if (arena == nullptr) return nullptr;
+  // More than a 32-bit machine can count would come out as little.
+  if (arena == nullptr || bytes > PTRDIFF_MAX - kAlign) return nullptr;
   const int i = static_cast<int>(slot);
   if (arena->size[i] >= bytes) return arena->data[i];
-  const size_t size = (bytes + kAlign - 1) / kAlign * kAlign;
+  const size_t size = (static_cast<size_t>(bytes) + kAlign - 1) / kAlign * kAlign;
   free(arena->data[i]);
   arena->data[i] = aligned_alloc(kAlign, size);
   arena->size[i] = arena->data[i] == nullptr ? 0 : size;

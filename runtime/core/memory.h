@@ -1,7 +1,7 @@
 // Scratch memory of a thread: grows to what was asked for most, and is reused by every later call.
 #pragma once
 
-#include <stddef.h>
+#include <stdint.h>
 
 namespace smalti {
 
@@ -9,7 +9,7 @@ namespace smalti {
 enum class Slot { kCall, kTask };
 
 // 64-byte aligned, contents undefined; nullptr when memory is exhausted. Freed with the thread.
-void *scratch(Slot slot, size_t bytes);
+void *scratch(Slot slot, uint64_t bytes);
 
 // How often scratch() had to allocate, over all threads (for tests).
 long scratch_allocations();

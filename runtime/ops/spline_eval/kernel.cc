@@ -109,7 +109,7 @@ void differentiate(const float *from, int64_t rows, int64_t count, float *to) {
 // Lets s evaluate a derivative's table instead, in scratch memory.
 Status take_derivative(int64_t times, int64_t rows, int64_t *count, Spline *s) {
   const int64_t bytes = rows * *count * static_cast<int64_t>(sizeof(float));
-  float *table = static_cast<float *>(scratch(Slot::kCall, static_cast<size_t>(bytes)));
+  float *table = static_cast<float *>(scratch(Slot::kCall, bytes));
   if (table == nullptr) return no_memory(bytes);
   for (; times > 0; --times, *count -= *count > 1) {
     differentiate(s->table, rows, *count, table);
