@@ -6,6 +6,7 @@
 # make test-container-arm64 test-arm64   both, emulated: docs/arm.md
 # make test-c-arm64   programs in C, cross-built and emulated: docs/arm.md
 # make wasm test-wasm   the library for JavaScript, and its test in node: docs/wasm.md
+# make test-cross    the libraries of armv7, riscv64 and x86-64, emulated and here
 # make test-bundle   folders for devices, emulated and here: docs/bundle.md
 PYTHON ?= python3
 VENV := .venv
@@ -18,10 +19,10 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint c
 CROSS := .venv-cross
 ENGINE := onnx
 TARGET := plain
-ARM64 := PYTHONPATH=devices/arm64:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
+ARM64 := PYTHONPATH=devices/arm64:devices/toolchain:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
 
 .PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 \
-  wasm test-wasm test-bundle
+  test-cross wasm test-wasm test-bundle
 
 demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
@@ -65,6 +66,9 @@ wasm: $(CROSS)/ready
 
 test-wasm: wasm $(VENV)/test
 	PYTHONPATH=tests:tests/kernels $(BIN)/python tests/wasm/every_case.py
+
+test-cross: wheel-armv7 wheel-riscv64 wheel-x86-64 $(VENV)/test
+	$(ARM64)/cross.py $(CROSS)/bin/python
 
 test-bundle: wheel-arm64 wheel-x86-64 $(VENV)/test
 	$(ARM64)/bundle_check.py

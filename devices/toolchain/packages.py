@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -56,6 +59,7 @@ def build_wheel(name: str) -> Path:
         "build-dir": f"build/cross/{name}",
         # The linker has stripped it; the host's strip knows no other machine.
         "install.strip": "false",
+        "wheel.reproducible": "true",
     }
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet", "."]
     command += ["--no-build-isolation", "--no-deps", "--wheel-dir", "dist"]
@@ -72,15 +76,26 @@ def build_archive(name: str, stem: str) -> Path:
         subprocess.CalledProcessError: cmake failed; it has said why.
     """
     prefix = ROOT / "build" / "cross" / stem
+    shutil.rmtree(prefix, ignore_errors=True)
     command = ["cmake", "--install", f"build/cross/{name}", "--prefix", str(prefix)]
     path = {"PATH": search_path()}
     subprocess.run(command, check=True, cwd=ROOT, env=os.environ | path, stdout=subprocess.DEVNULL)
     archive = ROOT / "dist" / f"{stem}.tar.gz"
     archive.parent.mkdir(exist_ok=True)
     beside = archive.with_suffix(".part")
-    with tarfile.open(beside, "w:gz") as packed:
-        packed.add(prefix, stem)
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as packed:
+        packed.add(prefix, stem, filter=nobodys)
+    beside.write_bytes(gzip.compress(tar.getvalue(), mtime=0))
     return beside.rename(archive)
+
+
+def nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Strip an archive's member of when and by whom it was made, so that builds are the same."""
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() else 0o644
+    return member
 
 
 def audit(wheel: Path) -> dict[str, Any]:

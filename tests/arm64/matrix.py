@@ -10,15 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from arm64_system import rows, system, write_data
-from calls import compile_program, differing
-from oracle import FOLDERS, all_cases
+from emulated import Machine, by_operator
 from rich.console import Console
 from rich.table import Table
-from root_fs import MissingToolError, need
+from root_fs import MissingToolError
 
-CPUS = ["cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "a64fx"]
-CPUS += [f"max,sve-default-vector-length={n}" for n in (16, 32, 64)]
-GCC, QEMU = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
+CPUS = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "a64fx")
+CPUS += tuple(f"max,sve-default-vector-length={n}" for n in (16, 32, 64))
+ARM64 = Machine("aarch64", "aarch64-linux-gnu", CPUS)
 # Engines pick other kernels of their own on another CPU, and a rotated activation within 1e-7 of
 # a tie may round either way; a weight decoded wrong gives 1e-2.
 TOLERANCE = 1e-3
@@ -28,17 +27,13 @@ Cells = dict[tuple[str, str], str]  # by row and CPU
 
 def by_gcc(folder: Path) -> Cells:
     """One program with the library in it; no Python."""
-    need(GCC, "g++-aarch64-linux-gnu")
-    need(QEMU, "qemu-user-static")
     note("compiling by GCC")
-    program = compile_program([GCC, "-O2", "-fno-exceptions"], [GCC, "-static"], folder)
+    program = ARM64.by_gcc(folder)
     cells = {}
     for cpu in CPUS:
         note(f"GCC, {cpu}")
-        for op in FOLDERS:
-            calls = [(name, case) for name, case in all_cases() if name == op]
-            wrong = differing([QEMU, "-cpu", cpu, str(program)], calls, threads=2)
-            cells[op, cpu] = cell(len(calls), len(calls) - len(wrong))
+        for op, cases, same in by_operator(ARM64.command(cpu, program)):
+            cells[op, cpu] = cell(cases, same)
     return cells
 
 

@@ -1,6 +1,6 @@
 """A program that runs operators on any machine: run_calls.cc with the library in it."""
 
-import ctypes
+import struct
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from smalti.runtime import native
-from smalti.runtime.c_types import Attribute, Tensor
+from smalti.runtime.c_types import Attribute, Tensor, Value
 from smalti.runtime.ops.case import Case
 
 HERE = Path(__file__).parent
@@ -42,22 +42,30 @@ def compile_program(compiler: Sequence[str], link: Sequence[str], folder: Path) 
 
 
 def _sized(data: bytes) -> bytes:
-    return bytes(ctypes.c_int64(len(data))) + data
+    return struct.pack("<q", len(data)) + data
 
 
 def _counted(items: Sequence[bytes]) -> bytes:
-    return b"".join([bytes(ctypes.c_int32(len(items))), *items])
+    return struct.pack("<i", len(items)) + b"".join(items)
+
+
+def _tensor(array: np.ndarray | None) -> bytes:
+    t = Tensor.of(array)
+    data = struct.pack("<q", -1) if array is None else _sized(array.tobytes())
+    return struct.pack("<ii8q", t.type, t.rank, *t.dims) + data
+
+
+def _attribute(name: str, kind: str, value: Value) -> bytes:
+    a = Attribute.of(name, kind, value)
+    return struct.pack("<qfi8q", a.i, a.f, a.ints_count, *a.ints) + _sized(name.encode())
 
 
 def _written(op: str, case: Case) -> bytes:
     declared = native.signature(op)
     given = [case.inputs.get(name) for name in declared.inputs]
-    arrays = [None if a is None else np.asarray(a, order="C") for a in given]
-    tensors = [bytes(Tensor.of(a)) + (b"" if a is None else _sized(a.tobytes())) for a in arrays]
-    attributes = [
-        bytes(Attribute.of(k, declared.attributes[k], v)) + _sized(k.encode())
-        for k, v in case.attributes.items()
-    ]
+    tensors = [_tensor(None if a is None else np.asarray(a, order="C")) for a in given]
+    kinds = declared.attributes
+    attributes = [_attribute(k, kinds[k], v) for k, v in case.attributes.items()]
     return _sized(op.encode()) + _counted(tensors) + _counted(attributes)
 
 
@@ -65,7 +73,7 @@ def run_calls(
     command: Sequence[str], calls: Sequence[tuple[str, Case]], threads: int
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the program; stdout has the results one after the other."""
-    given = bytes(ctypes.c_int32(threads)) + _counted([_written(op, c) for op, c in calls])
+    given = struct.pack("<i", threads) + _counted([_written(op, c) for op, c in calls])
     return subprocess.run(command, input=given, capture_output=True)
 
 

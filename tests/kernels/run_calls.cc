@@ -1,10 +1,9 @@
-// Runs calls from stdin through the C interface and writes their results to stdout. Numbers are as
-// this machine has them. A call is a name, tensors and attributes; a string or a tensor's bytes
-// come after their length. Calls that are refused say so on stderr; then the exit status is 1.
+// Runs calls from stdin through the C interface and writes their results to stdout, all numbers
+// little-endian. A call is a name, tensors and attributes; a string or a tensor's bytes come after
+// their length, which is -1 for an absent tensor. Calls that are refused say so on stderr; then the
+// exit status is 1. No C++ runtime is needed.
 #include <stdio.h>
 #include <stdlib.h>
-
-#include <string>
 
 #include "smalti.h"
 
@@ -23,21 +22,39 @@ T number() {
   return value;
 }
 
-// Zero-terminated.
-std::string text() {
-  std::string found(number<size_t>(), 0);
-  read(&found[0], found.size());
+template <class T>
+void numbers(T &to) {
+  read(&to, sizeof to);
+}
+
+// One allocation each, so that a sanitizer sees its end; NULL after a length of -1.
+void *sized(size_t beyond) {
+  const auto bytes = number<int64_t>();
+  if (bytes < 0) return nullptr;
+  auto *found = static_cast<char *>(calloc(1, bytes + beyond == 0 ? 1 : bytes + beyond));
+  if (found == nullptr) exit(3);
+  read(found, bytes);
   return found;
 }
 
-// One allocation each, so that a sanitizer sees its end.
+char *text() { return static_cast<char *>(sized(1)); }
+
 smalti_tensor tensor() {
-  auto found = number<smalti_tensor>();
-  if (found.data != nullptr) {
-    const auto bytes = number<size_t>();
-    found.data = malloc(bytes == 0 ? 1 : bytes);
-    read(found.data, bytes);
-  }
+  smalti_tensor found = {};
+  numbers(found.type);
+  numbers(found.rank);
+  numbers(found.dims);
+  found.data = sized(0);
+  return found;
+}
+
+smalti_attribute attribute() {
+  smalti_attribute found = {};
+  numbers(found.i);
+  numbers(found.f);
+  numbers(found.ints_count);
+  numbers(found.ints);
+  found.name = text();
   return found;
 }
 
@@ -53,25 +70,20 @@ int main() {
   int status = 0;
   const auto threads = number<int32_t>();
   for (auto left = number<int32_t>(); left > 0; --left) {
-    const std::string op = text();
-    std::string names[kMost];
+    char *const op = text();
     smalti_tensor inputs[kMost], output = {};
     smalti_attribute attributes[kMost];
     const auto input_count = number<int32_t>();
     for (int i = 0; i < input_count; ++i) inputs[i] = tensor();
     const auto attribute_count = number<int32_t>();
-    for (int i = 0; i < attribute_count; ++i) {
-      attributes[i] = number<smalti_attribute>();
-      names[i] = text();
-      attributes[i].name = names[i].c_str();
-    }
+    for (int i = 0; i < attribute_count; ++i) attributes[i] = attribute();
     char error[256] = "";
-    int code = smalti_shape(op.c_str(), inputs, input_count, attributes, attribute_count, &output,
-                            error, sizeof error);
+    int code = smalti_shape(op, inputs, input_count, attributes, attribute_count, &output, error,
+                            sizeof error);
     if (code == SMALTI_OK) {
       output.data = malloc(static_cast<size_t>(bytes_of(output)) + 1);
-      code = smalti_run(op.c_str(), inputs, input_count, attributes, attribute_count, &output,
-                        threads, error, sizeof error);
+      code = smalti_run(op, inputs, input_count, attributes, attribute_count, &output, threads,
+                        error, sizeof error);
     }
     if (code != SMALTI_OK) {
       fprintf(stderr, "%s\n", error);
@@ -80,6 +92,8 @@ int main() {
       fwrite(output.data, 1, static_cast<size_t>(bytes_of(output)), stdout);
     }
     for (int i = 0; i < input_count; ++i) free(inputs[i].data);
+    for (int i = 0; i < attribute_count; ++i) free(const_cast<char *>(attributes[i].name));
+    free(op);
     free(output.data);
   }
   return status;

@@ -11,6 +11,8 @@ from oracle import FOLDERS, all_cases
 
 from smalti.runtime.ops.case import Case
 
+pytestmark = pytest.mark.timeout(900)  # of which most compiles
+
 SANITIZERS = "-fsanitize=address,undefined"
 ROUNDS = 6  # of changes to every case
 FLOATS = np.float32([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, -0.0, 1e10, -1e10, 2**31])
