@@ -58,4 +58,4 @@ def build(root: Path) -> tuple[Path, Path]:
     with pytest.MonkeyPatch.context() as patch:
         _with_tools(patch, root)
         wheel = packages.build_wheel(NAME)
-        return wheel, packages.build_archive(NAME, wheel)
+        return wheel, packages.build_archive(NAME, f"smalti-{VERSION}-{NAME}")
