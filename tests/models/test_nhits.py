@@ -13,7 +13,7 @@ from smalti.models import nhits
 
 @pytest.fixture
 def tiny(made_up_etth1: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    sizes = {"PAST": 120, "AHEAD": 24, "WIDTH": 32, "EPOCHS": 4, "BATCH": 16, "DROPOUT": 0.1}
+    sizes = {"PAST": 120, "AHEAD": 24, "WIDTH": 32, "EPOCHS": 8, "BATCH": 16, "DROPOUT": 0.0}
     for name, value in sizes.items():
         monkeypatch.setattr(nhits, name, value)
     return made_up_etth1

@@ -15,7 +15,8 @@ from smalti.models import olinear
 
 @pytest.fixture
 def tiny(made_up_etth1: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    sizes = {"PAST": 48, "AHEAD": 24, "WIDTH": 32, "EMBEDDING": 4, "EPOCHS": 3, "BATCH": 16}
+    sizes = {"PAST": 48, "AHEAD": 24, "WIDTH": 32, "EMBEDDING": 4, "LAYERS": 1}
+    sizes |= {"EPOCHS": 6, "BATCH": 16}
     for name, value in sizes.items():
         monkeypatch.setattr(olinear, name, value)
     return made_up_etth1
