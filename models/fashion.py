@@ -19,8 +19,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from smalti.models.about import About
 from smalti.models.trained import trained
 from smalti.quant.training import fine_tune
+
+ABOUT = About(
+    papers=(
+        "Xiao, Rasul, Vollgraf 2017, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine "
+        "Learning Algorithms, arXiv 1708.07747",
+    ),
+    metric="accuracy",
+    rises=True,
+    data="Fashion-MNIST's 10000 test images, from Debian's dataset-fashion-mnist or SMALTI_DATA",
+)
 
 loss = "logits"  # what the outputs are: scores before the softmax, so errors compare by KL
 
@@ -180,8 +191,8 @@ def calibration() -> Iterator[tuple[Tensor]]:
     yield from ((part,) for part in images.split(BATCH))
 
 
-def evaluate(run: Run) -> dict[str, float]:
-    """Return the accuracy on the 10000 test images."""
+def evaluate(run: Run, batch: int = 2) -> dict[str, float]:
+    """Return the accuracy on the 10000 test images, `batch` of them at a time."""
     images, labels = load("t10k")
-    parts = [run(images[i : i + 500])[0].argmax(1) for i in range(0, len(images), 500)]
+    parts = [run(images[i : i + batch])[0].argmax(1) for i in range(0, len(images), batch)]
     return {"accuracy": float(np.mean(np.concatenate(parts) == labels))}

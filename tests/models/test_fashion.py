@@ -101,8 +101,8 @@ def test_accuracy_counts_right_answers(tiny):
     right = np.eye(10, dtype=np.float32)[labels]
     half = right.copy()
     half[::2] = -right[::2]
-    assert fashion.evaluate(lambda x: [right]) == {"accuracy": 1.0}
-    assert fashion.evaluate(lambda x: [half]) == {"accuracy": 0.5}
+    assert fashion.evaluate(lambda x: [right], len(labels)) == {"accuracy": 1.0}
+    assert fashion.evaluate(lambda x: [half], len(labels)) == {"accuracy": 0.5}
 
 
 def test_most_weights_are_quantized_and_widths_are_of_all_kinds():
