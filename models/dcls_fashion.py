@@ -35,7 +35,8 @@ RIVAL = "dcls_fashion.dilated.safetensors"
 KINDS = ("dcls", "dilated")
 POINTS, TAPS = 5, 7  # a kernel
 WIDTHS = (16, 32, 64)  # channels at 14 x 14, 7 x 7 and 4 x 4 pixels
-EPOCHS, AT_ONCE = 4, 100  # AT_ONCE: images of one run
+EPOCHS, BATCH = 4, 128
+AT_ONCE = 100  # images of one run
 
 Array = NDArray[Any]
 Run = Callable[..., list[Array]]
@@ -82,7 +83,8 @@ def model(kind: str = "dcls") -> nn.Module:
 
 
 def _train(module: nn.Module) -> None:
-    fine_tune(module, fashion.training_batches(), fashion.error, EPOCHS, learning_rate=4e-3)
+    data = fashion.training_batches(BATCH)
+    fine_tune(module, data, fashion.error, EPOCHS, learning_rate=4e-3)
 
 
 def example_inputs() -> tuple[Tensor]:
