@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smalti.models.about import About
+from smalti.models.batches import Shuffled
 from smalti.models.flow import Flow, unlikelihood
-from smalti.models.shuffled import Shuffled
 from smalti.models.trained import trained
 from smalti.quant.training import fine_tune
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu
 
 from smalti.models.about import About
-from smalti.models.shuffled import Shuffled
+from smalti.models.batches import Shuffled
 from smalti.models.trained import trained
 from smalti.quant.training import fine_tune
 
@@ -95,7 +95,8 @@ class Spectral(nn.Module):
         low = torch.fft.rfft(x)[:, :, :MODES]
         bins = torch.zeros(*x.shape[:2], x.shape[-1] // 2 + 1, dtype=torch.cfloat)
         bins[:, :, :MODES] = torch.einsum("bix,iox->box", low, self.weights)
-        return torch.fft.irfft(bins, n=x.shape[-1])
+        found: Tensor = torch.fft.irfft(bins, n=x.shape[-1])
+        return found
 
 
 class FNO(nn.Module):

@@ -33,7 +33,7 @@ def test_the_unusual_teach_nothing() -> None:
 
 def test_it_learns_what_is_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMALTI_CACHE", str(tmp_path))
-    for name, value in {"LAYERS": 2, "HIDDEN": 16, "BINS": 4, "EPOCHS": 4}.items():
+    for name, value in {"LAYERS": 2, "HIDDEN": 16, "BINS": 4, "EPOCHS": 15}.items():
         monkeypatch.setattr(anomaly, name, value)
     found = anomaly.evaluate(torch_run(anomaly.model()))
     untrained = anomaly.evaluate(torch_run(Flow(30, 2, 16, 4)))
