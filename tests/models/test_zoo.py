@@ -198,3 +198,17 @@ def test_an_about_that_has_to_be_run_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(smalti.models, "__path__", [str(tmp_path)])
     with pytest.raises(ValueError, match=r"smalti.models.odd: ABOUT: .* literals"):
         listing.recipes()
+
+
+def test_the_page_is_written_from_what_is_kept(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(Subject, "__init__", None)  # nothing is run
+    page = tmp_path / "docs" / "zoo.md"
+    command("page", "--out", measured[0], "-o", page)
+    text = page.read_text()
+    assert "| [tiny](#tiny) | ONNX Runtime | error ↓ | " in text
+    assert "A tiny recipe: sums of sines." in text
+    assert "- in float within 0.0001 of Torch: yes" in text
+    assert "Two bits are few." in text
+    assert "| [fashion](#fashion) |  | accuracy ↑ | not measured" in text
+    assert "![tiny](zoo/tiny.png)" in text
+    assert (tmp_path / "docs" / "zoo" / "tiny.png").read_bytes()[1:4] == b"PNG"
