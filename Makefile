@@ -1,4 +1,5 @@
 # make demo    quantize a real model to 4, 3 and 2 bits, run it, print the table
+# make models  run every recipe of models/ and write docs/models.md
 # make test    everything that has to hold
 # make grids   recompute the stored grids
 # make wheel-arm64   the wheel of another machine, into dist/
@@ -21,11 +22,15 @@ ENGINE := onnx
 TARGET := plain
 ARM64 := PYTHONPATH=devices/arm64:devices/toolchain:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
 
-.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 \
+.PHONY: demo models test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 \
   test-cross wasm test-wasm test-bundle
 
 demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
+
+models: $(VENV)/test
+	$(BIN)/smalti models run
+	$(BIN)/smalti models page
 
 test: $(VENV)/test lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

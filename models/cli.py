@@ -105,3 +105,21 @@ def _measured(name: str, out: Path, engines: Sequence[str], threads: int) -> Res
         return measure(
             name, out / name, engines, threads, lambda stage: status.update(f"{name}: {stage}")
         )
+
+
+@models.command()
+@_out
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("docs/models.md"),
+    show_default=True,
+    help="The page; its pictures go into the folder of that name.",
+)
+def page(out: Path, output: Path) -> None:
+    """Write a page of all recipes from the results in --out; nothing is run."""
+    from smalti.models.zoo.listing import recipes
+    from smalti.models.zoo.page import write
+
+    write(recipes(), out, output)

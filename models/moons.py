@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import pi
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,11 @@ from torch import Tensor, nn
 
 from smalti.models.about import About
 from smalti.models.flow import Flow, unlikelihood
+from smalti.models.pictures import side_by_side
 from smalti.models.trained import trained
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ABOUT = About(
     papers=("Durkan, Bekasov, Murray, Papamakarios 2019, Neural Spline Flows, arXiv 1906.04032",),
@@ -107,3 +111,14 @@ def evaluate(run: Run) -> dict[str, float]:
         "nats_gaussian": 0.5 * float(spread) + 1.0,
         "nats_moons": -float(np.mean(density(points))),
     }
+
+
+def picture(runs: dict[str, Run], side: int = 64) -> Figure:
+    """Draw the densities of the moons and of each file at side x side points."""
+    x, y = np.meshgrid(np.linspace(-1.9, 1.9, side), np.linspace(1.4, -1.4, side))
+    points: Points = np.stack([x, y], -1).reshape(TESTED, 2).astype(np.float32)
+    logs = {"moons": density(points)} | {label: run(points)[1] for label, run in runs.items()}
+    peak = np.exp(logs["moons"]).max()
+    return side_by_side(
+        {name: [np.exp(found).reshape(side, side) / peak] for name, found in logs.items()}
+    )

@@ -12,6 +12,7 @@ from typing import Any
 Metrics = dict[str, float]
 RESULTS = "results.json"
 PICTURE = "picture.png"
+ALIKE = "the same as "
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Results:
     key: digest of what they rest on. problem: why it cannot run here. parameters, float_bytes,
     torch: the trained module's numbers, their bytes, and its metrics. notes: by row, why it has no
     files of its own. scores: by row and engine. times: by engine and row, median milliseconds of
-    one run; threads: what they were taken with.
+    one run, with `threads` on a `machine`.
     """
 
     key: str = ""
@@ -46,6 +47,7 @@ class Results:
     scores: dict[str, dict[str, Score]] = field(default_factory=dict)
     times: dict[str, dict[str, float]] = field(default_factory=dict)
     threads: int = 1
+    machine: str = ""
 
     @property
     def engines(self) -> list[str]:
@@ -56,6 +58,11 @@ class Results:
         """Say whether there is a file with its score."""
         score = self.scores.get(row, {}).get(engine)
         return score is not None and not score.reason
+
+    def alike(self, row: str) -> str:
+        """Return the row whose files are a row's: its own, unless a note says another."""
+        note = self.notes.get(row, "")
+        return note.removeprefix(ALIKE) if note.startswith(ALIKE) else row
 
     def write(self, folder: Path) -> None:
         """Write beside, then rename."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from smalti.devices.machine import cores
 from smalti.models.zoo import kept, pictures
 from smalti.models.zoo.kept import Results, Score
 from smalti.models.zoo.storage import ROWS
 from smalti.models.zoo.subject import Subject, torch_run
 from smalti.quant.plan import FLOAT
+from smalti.runtime import native
 from smalti.runtime.bench import time_interleaved
 from smalti.runtime.errors import FileError, MissingRuntimeError, SmaltiError
 from smalti.runtime.session import Session
@@ -97,7 +99,7 @@ class _Work:
             return ""
         if storage.is_float:
             return NOTHING
-        return f"the same as {alike[0]}" if alike else ""
+        return f"{kept.ALIKE}{alike[0]}" if alike else ""
 
     def _score(self, row: str, engine: str) -> Score:
         path = kept.file_of(self.folder, row, engine)
@@ -125,6 +127,7 @@ class _Work:
         timings = time_interleaved(runs, SECONDS) if runs else []
         self.results.times[engine] = {timing.name: timing.p50_ms for timing in timings}
         self.results.threads = self.threads
+        self.results.machine = f"{cores()[0].name}, {native.isa()}, threads: {self.threads}"
         self.results.write(self.folder)
 
 

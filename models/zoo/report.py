@@ -36,7 +36,7 @@ def metric(about: About, metrics: Metrics) -> float | None:
 def change(about: About, results: Results, row: str, engine: str) -> float | None:
     """Return how much worse a row is than the module in Torch, relative; below 0 if better."""
     wanted = metric(about, results.torch)
-    score = results.scores.get(row, {}).get(engine)
+    score = results.scores.get(results.alike(row), {}).get(engine)
     found = metric(about, score.metrics) if score else None
     if wanted is None or found is None:
         return None
@@ -44,10 +44,12 @@ def change(about: About, results: Results, row: str, engine: str) -> float | Non
     return worse / (abs(wanted) or 1.0)
 
 
-def heading(engines: Sequence[str]) -> Cells:
+def heading(about: About, engines: Sequence[str]) -> Cells:
     """Return the titles of a recipe's table."""
-    columns = ("metric", "worse by", "bytes", "ms")
-    return ["", *(f"{ENGINES[engine]}: {column}" for engine in engines for column in columns)]
+    found = [""]
+    for engine in engines:
+        found += [f"{ENGINES[engine]}: {about.metric}", "worse by", "bytes", "ms"]
+    return found
 
 
 def lines(about: About, results: Results) -> list[Cells]:
@@ -85,23 +87,22 @@ def notes(results: Results) -> list[str]:
     return [f"{', '.join(where)}: {reason}" for reason, where in found.items()]
 
 
-def title(name: str, about: About, results: Results) -> str:
-    """Return what a recipe's table is about."""
+def trained(about: About, results: Results) -> str:
+    """Return what there is before quantization: the module, and its metric in Torch."""
     found = metric(about, results.torch)
     unit = f" {about.unit}" if about.unit else ""
-    torch = "" if found is None else f", {about.metric} {number(found)}{unit} in Torch"
+    torch = "" if found is None else f"; {about.metric} in Torch {number(found)}{unit}"
     published = f", published: {about.published}" if about.published else ""
-    counted = f"{results.parameters:,} parameters, {size(results.float_bytes)}"
-    return f"{name}: {counted}{torch}{published}"
+    return f"{results.parameters:,} parameters, {size(results.float_bytes)}{torch}{published}"
 
 
 def table(name: str, about: About, results: Results) -> Table:
     """Return a table to print."""
     from rich.table import Table
 
-    shown = Table(title=title(name, about, results), title_justify="left")
+    shown = Table(title=f"{name}: {trained(about, results)}", title_justify="left")
     shown.caption, shown.caption_justify = "\n".join(notes(results)) or None, "left"
-    for head in heading(results.engines):
+    for head in heading(about, results.engines):
         shown.add_column(head.replace(": ", "\n"), justify="right" if head else "left")
     for cells in lines(about, results):
         shown.add_row(*cells)

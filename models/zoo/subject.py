@@ -7,10 +7,12 @@ import hashlib
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -67,8 +69,8 @@ class Subject:
 
     @cached_property
     def key(self) -> str:
-        """Digest of what results rest on: weights, inputs, the recipe's text, and packages."""
-        found = hashlib.sha256(inspect.getsource(self.source).encode())
+        """Digest of what results rest on: weights, inputs, recipes' sources, and packages."""
+        found = hashlib.sha256("".join(_sources(self.source)).encode())
         for tensor in (*self.trained.state_dict().values(), *self.inputs):
             found.update(tensor.detach().contiguous().numpy().tobytes())
         found.update(" ".join(map(_version, _PACKAGES)).encode())
@@ -133,6 +135,16 @@ class Subject:
             done, self.recipe, str(path), lambda stage: self.say(f"{row}: {stage} {path.name}")
         )
         return max(errors, default=0.0)
+
+
+def _sources(recipe: ModuleType) -> list[str]:
+    """Return the text of a recipe and of the modules beside it that it takes things from."""
+    near = {recipe.__name__}
+    for value in vars(recipe).values():
+        home = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "")
+        near.add(str(home))
+    names = sorted(name for name in near if name.startswith("smalti.models."))
+    return [inspect.getsource(sys.modules[name]) for name in names]
 
 
 def _version(package: str) -> str:

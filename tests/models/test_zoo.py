@@ -98,16 +98,22 @@ class Exports:
         return self._export(subject, row, engine, path)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "SECONDS", 0.01)
+        patch.setattr(measure, "ROWS", ("float", "int8", "3 bit"))
+        yield
+
+
 @pytest.fixture(scope="module")
-def measured(folder, tmp_path_factory):
-    """Cut off before the 4-bit .tflite file, then finished but for a file that is refused."""
+def measured(quick, folder, tmp_path_factory):
+    """Cut off before the .tflite file in int8, then finished but for a file that is refused."""
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "SECONDS", 0.01)
-        first = Exports(patch, {("4 bit", "tflite"): KeyboardInterrupt()})
+        first = Exports(patch, {("int8", "tflite"): KeyboardInterrupt()})
         command("run", "tiny", "--out", out, code=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "SECONDS", 0.01)
         second = Exports(patch, {("3 bit", "onnx"): CheckError("the engine is moody")})
         text = command("run", "tiny", "--out", out)
     return out, first.made, second.made, text
@@ -117,24 +123,19 @@ def test_a_run_that_was_cut_off_goes_on(measured):
     out, first, second, _ = measured
     assert first == [
         ("float", "onnx"), ("float", "tflite"), ("int8", "onnx"), ("int8", "tflite"),
-        ("4 bit", "onnx"), ("4 bit", "tflite"),
     ]  # fmt: skip
-    assert second == [
-        ("4 bit", "tflite"), ("3 bit", "onnx"), ("3 bit", "tflite"), ("2 bit", "onnx"),
-        ("2 bit", "tflite"),
-    ]  # fmt: skip
+    assert second == [("int8", "tflite"), ("3 bit", "onnx"), ("3 bit", "tflite")]
     assert not list((out / "tiny").glob(".*"))
 
 
-def test_fewer_bits_are_fewer_bytes_and_more_error(measured):
+def test_fewer_bits_are_fewer_bytes_and_the_files_do_what_torch_does(measured):
     found = kept.read(measured[0] / "tiny")
-    tflite = ("float", "int8", "4 bit", "3 bit", "2 bit")
-    for engine, rows in (("onnx", ("float", "4 bit", "2 bit")), ("tflite", tflite)):
+    for engine, rows in (("onnx", ("float", "int8")), ("tflite", measure.ROWS)):
         files = [found.scores[row][engine] for row in rows]
         assert [f.bytes for f in files] == sorted((f.bytes for f in files), reverse=True)
         assert files[0].metrics["error"] == pytest.approx(found.torch["error"], rel=1e-5)
         assert files[0].error < 1e-5
-        assert set(rows) <= set(found.times[engine])
+        assert list(found.times[engine]) == list(rows)
         assert min(found.times[engine].values()) > 0
     assert found.parameters == 128 * 128 + 128 + 16 * 128 + 16
 
@@ -143,13 +144,12 @@ def test_a_refused_file_is_a_reason_in_the_table(measured):
     text = measured[3]
     assert "3 bit in ONNX Runtime: the engine is moody" in text
     assert "18,576 parameters" in text
-    assert text.count(" kB") == 1 + 9
+    assert text.count(" kB") == 1 + 5
     assert (measured[0] / "tiny" / kept.PICTURE).stat().st_size < 60_000
 
 
 def test_another_run_measures_what_is_missing(measured, monkeypatch):
     out, *_ = measured
-    monkeypatch.setattr(measure, "SECONDS", 0.01)
     exports = Exports(monkeypatch)
     facts = json.loads(command("run", "tiny", "--out", out, "--target", "tflite", "--json"))
     assert not exports.made
@@ -162,7 +162,7 @@ def test_the_list_says_how_far_each_recipe_is(measured):
     rows = {row["name"]: row for row in json.loads(command("--out", measured[0], "--json"))}
     assert rows["tiny"]["paper"] == "Nobody, Nemo 1999"
     assert rows["tiny"]["parameters"] == 18_576
-    assert rows["tiny"]["status"] == "5 rows"
+    assert rows["tiny"]["status"] == "3 rows"
     assert rows["lost"]["status"] in ("not run", "No such file")
     assert "fashion" in rows
 
@@ -198,3 +198,17 @@ def test_an_about_that_has_to_be_run_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(smalti.models, "__path__", [str(tmp_path)])
     with pytest.raises(ValueError, match=r"smalti.models.odd: ABOUT: .* literals"):
         listing.recipes()
+
+
+def test_the_page_is_written_from_what_is_kept(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(Subject, "__init__", None)  # nothing is run
+    page = tmp_path / "docs" / "zoo.md"
+    command("page", "--out", measured[0], "-o", page)
+    text = page.read_text()
+    assert "| [tiny](#tiny) | ONNX Runtime | error ↓ | " in text
+    assert "A tiny recipe: sums of sines." in text
+    assert "- in float within 0.0001 of Torch: yes" in text
+    assert "Two bits are few." in text
+    assert "| [fashion](#fashion) |  | accuracy ↑ | not measured" in text
+    assert "![tiny](zoo/tiny.png)" in text
+    assert (tmp_path / "docs" / "zoo" / "tiny.png").read_bytes()[1:4] == b"PNG"
