@@ -57,16 +57,19 @@ SMALTI_INLINE void add_differences(const Weights32 *weights, uint8_t x, Lanes *s
   });
 }
 #else
-typedef uint64_t Part __attribute__((vector_size(16)));
+typedef uint64_t Part __attribute__((vector_size(16)));  // of bytes: their sums stay below 256
 
 #ifdef __ARM_NEON
 constexpr int kPixels = 4, kMostTiles = 2;  // 16 sums, 4 weights
 
+inline Part spread(uint8_t x) { return reinterpret_cast<Part>(vdupq_n_u8(x)); }
 inline Part count_bits(const Part &x) {
   return reinterpret_cast<Part>(vcntq_u8(reinterpret_cast<uint8x16_t>(x)));
 }
 #else
 constexpr int kPixels = 2, kMostTiles = 1;
+
+inline Part spread(uint8_t x) { return Part{} + x * 0x0101010101010101u; }
 
 // Sums of neighbours in fields of 2, 4 and 8 bits.
 inline Part count_bits(const Part &x) {
@@ -81,14 +84,16 @@ struct Lanes {
 };
 
 struct Weights32 : Lanes {
-  SMALTI_INLINE void read(const uint8_t *from) { memcpy(half, from, sizeof half); }
+  SMALTI_INLINE void read(const uint8_t *from) {
+    memcpy(&half[0], from, sizeof *half);
+    memcpy(&half[1], from + sizeof *half, sizeof *half);
+  }
 };
 
 template <int kTiles>
 SMALTI_INLINE void add_differences(const Weights32 *weights, uint8_t x, Lanes *sums) {
-  const Part all = Part{} + x * 0x0101010101010101u;
+  const Part all = spread(x);
   unrolled<2 * kTiles>([&](int i) SMALTI_INLINE_LAMBDA {
-    // Bytes stay below 256, so that adding 64 bits adds bytes.
     sums[i / 2].half[i % 2] += count_bits(weights[i / 2].half[i % 2] ^ all);
   });
 }
