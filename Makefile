@@ -34,7 +34,7 @@ lint: $(VENV)/test build/src
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE) $(EXAMPLES)
-	MYPYPATH=build/src:devices/arm64 $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality -p benchmarks.interpolation -m benchmarks.litert -m benchmarks.latency
+	MYPYPATH=build/src:devices/arm64 $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality -p benchmarks.interpolation -p benchmarks.matmul -m benchmarks.conv -m benchmarks.litert -m benchmarks.latency
 	PYTHONPATH=build/src $(BIN)/lint-imports --no-cache
 
 grids: $(VENV)/demo
