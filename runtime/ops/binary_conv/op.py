@@ -20,8 +20,9 @@ def signs(x: Tensor) -> Tensor:
 def unpack_bits(codes: Tensor, outputs: int, channels: int, kernel: Sequence[int]) -> Tensor:
     """The weights of packed bits: 1 and -1, float32 (outputs, channels, height, width)."""
     octets, taps = -(-channels // 8), kernel[0] * kernel[1]
-    v = codes[HEADER.size :].reshape(-1, taps, octets, TILE_OUTPUTS).to(torch.int32)
-    bits = torch.stack([torch.div(v, 1 << i, rounding_mode="trunc") % 2 for i in range(8)], dim=-1)
+    v = codes[HEADER.size :].reshape(-1, taps, octets, TILE_OUTPUTS, 1).to(torch.int32)
+    powers = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.int32)
+    bits = torch.div(v, powers, rounding_mode="trunc") % 2
     rows = bits.permute(0, 3, 2, 4, 1).reshape(-1, octets * 8, taps)[:outputs, :channels]
     return (2 * rows - 1).reshape(outputs, channels, *kernel).to(torch.float32)
 
