@@ -9,7 +9,7 @@ for half a minute.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from smalti.models.about import About
+from smalti.models.batches import Shuffled
 from smalti.models.trained import trained
 from smalti.quant.training import Batch, fine_tune
+
+ABOUT = About(
+    papers=("Xu, Zeng, Xu 2023, FITS: Modeling Time Series with 10k Parameters, arXiv 2307.03756",),
+    metric="mse",
+    rises=False,
+    data="ETTh1 of ETT-small (Zhou et al. 2021), 96 hours ahead; from SMALTI_DATA",
+    published=".372",
+)
 
 PAST, AHEAD, BINS = 432, 96, 66  # hours, hours, and what the low pass keeps
 MONTH = 30 * 24
@@ -79,20 +89,6 @@ def windows(table: Array, first: int, last: int) -> Tensor:
     return part.unfold(0, PAST + AHEAD, 1).transpose(1, 2)
 
 
-class Shuffled:
-    """Batches of windows, in a new order each epoch."""
-
-    def __init__(self, found: Tensor) -> None:
-        self.found = found
-
-    def __len__(self) -> int:
-        return len(self.found) // BATCH
-
-    def __iter__(self) -> Iterator[Batch]:
-        order = torch.randperm(len(self.found))[: len(self) * BATCH]
-        return ((self.found[chosen],) for chosen in order.split(BATCH))
-
-
 def reconstruction(module: nn.Module, batch: Batch) -> Tensor:
     """Return the first stage's loss: past and future."""
     assert isinstance(module, FITS)
@@ -116,7 +112,7 @@ def model() -> FITS:
 
 def train(module: FITS) -> None:
     """Fit past and future, then the future alone, as the paper does."""
-    found = Shuffled(windows(readings(), PAST, SPLIT[0]))
+    found = Shuffled(windows(readings(), PAST, SPLIT[0]), batch=BATCH)
     for stage, epochs in zip((reconstruction, forecast), EPOCHS, strict=True):
         fine_tune(module, found, stage, epochs, learning_rate=2e-3)
 

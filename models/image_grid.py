@@ -8,7 +8,7 @@ minute or two each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -16,9 +16,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from smalti.models.about import About
 from smalti.models.pictures import centers, portrait, psnr
 from smalti.models.trained import trained
 from smalti.runtime.ops.grid_encode.module import GridEncoding, resolutions
+
+ABOUT = About(
+    papers=(
+        "Müller, Evans, Schied, Keller 2022, Instant Neural Graphics Primitives with a "
+        "Multiresolution Hash Encoding, arXiv 2201.05989",
+    ),
+    metric="psnr",
+    rises=True,
+    data="matplotlib's portrait of Grace Hopper, 160 x 192 pixels",
+    unit="dB",
+)
 
 CACHE = "image_grid.{}.safetensors"  # under SMALTI_CACHE, else in build/
 SIZE = (192, 160)  # pixels the photo is resized to
@@ -76,6 +88,11 @@ def train(module: nn.Module) -> None:
 def example_inputs() -> tuple[Tensor]:
     """Return the pixels' coordinates."""
     return (centers(*SIZE),)
+
+
+def calibration() -> Iterator[tuple[Tensor]]:
+    """Yield all pixels' coordinates."""
+    yield example_inputs()
 
 
 def stored_bytes(module: nn.Module) -> int:

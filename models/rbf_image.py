@@ -12,9 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from smalti.models.about import About
 from smalti.models.pictures import centers, portrait, psnr
 from smalti.models.trained import trained
 from smalti.runtime.ops.rbf_encode.module import RbfEncoding
+
+ABOUT = About(
+    papers=(
+        "Chen, Li, Song, Chen, Yu, Yuan, Xu 2023, NeuRBF: A Neural Fields Representation with "
+        "Adaptive Radial Basis Functions, arXiv 2309.15426",
+    ),
+    metric="psnr",
+    rises=True,
+    data="a part of matplotlib's portrait of Grace Hopper, 128 x 128 pixels",
+    unit="dB",
+)
 
 CACHE = "rbf_image.safetensors"  # under SMALTI_CACHE, else in build/
 STEPS, BATCH, CENTERS = 200, 2048, 800
