@@ -10,6 +10,7 @@ from torch import nn
 from smalti.export.fold.adapters import fold_adapters_
 from smalti.export.fold.affine import AlongAxis, Basis
 from smalti.export.fold.batch_norm import fold_batch_norms_
+from smalti.export.fold.binary import fold_binary_
 from smalti.export.fold.kernels import fold_kernels_
 from smalti.export.fold.linear import fold_linear_, fold_linears_
 from smalti.export.fold.parametrizations import fold_parametrizations_
@@ -31,6 +32,7 @@ _PASSES = (
     fold_parametrizations_,
     fold_adapters_,
     fold_kernels_,
+    fold_binary_,
     fold_linears_,
     fold_batch_norms_,
 )

@@ -15,6 +15,7 @@ constexpr int kLanes = 8;
 typedef float Floats __attribute__((vector_size(32)));
 typedef int32_t Ints __attribute__((vector_size(32)));
 typedef uint32_t Words __attribute__((vector_size(32)));
+typedef uint16_t Shorts __attribute__((vector_size(16)));
 typedef float HalfFloats __attribute__((vector_size(16)));
 typedef int32_t HalfInts __attribute__((vector_size(16)));
 

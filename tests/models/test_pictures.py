@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from smalti.models.pictures import centers, portrait, psnr
+from smalti.models.pictures import centers, portrait, psnr, side_by_side
 
 
 def test_the_portrait_is_in_colour() -> None:
@@ -23,3 +23,12 @@ def test_centers_go_row_after_row() -> None:
 
 def test_a_tenth_off_is_20_db() -> None:
     assert psnr(np.full(5, 0.4), np.full(5, 0.5)) == pytest.approx(20)
+
+
+def test_columns_of_pictures_stand_under_their_names() -> None:
+    grey, red = np.full((4, 6), 0.5), np.zeros((4, 6, 3))
+    figure = side_by_side({"photo": [red, red, red], "found": [grey, red, grey]})
+    axes = np.array(figure.axes).reshape(3, 2)
+    assert [place.get_title() for place in axes[0]] == ["photo", "found"]
+    assert np.array_equal(axes[2, 1].images[0].get_array(), grey)
+    assert axes[2, 1].images[0].get_clim() == (0, 1)
