@@ -45,16 +45,13 @@ def _listed(recipe: Listed, folder: Path) -> dict[str, Any]:
     from smalti.models.zoo import kept
 
     results, cached = kept.read(folder), recipe.cached_parameters()
-    if results is None:
-        status = "" if cached else "not trained" if recipe.cache else "not run"
-    else:
-        status = results.problem or f"{len(results.scores)} rows"
+    trained = "trained" if cached else "not trained" if recipe.cache else ""
     return {
         "name": recipe.name,
         "paper": recipe.paper,
         "metric": recipe.about.metric,
         "parameters": (results.parameters if results else 0) or cached,
-        "status": status,
+        "status": results.status if results else trained,
     }
 
 
