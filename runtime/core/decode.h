@@ -57,11 +57,10 @@ struct Decoder<2, 6> {
   template <class Sink>
   SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
     for (int octet = 0; octet < columns / 8; octet += 4, codes += 192) {
-      const Bytes a = load_bytes(codes), b = load_bytes(codes + 64), c = load_bytes(codes + 128);
-      pairs(octet, a, sink);
-      pairs(octet + 1, b, sink);
-      pairs(octet + 2, c, sink);
-      pairs(octet + 3, top_bits(a, b, c), sink);
+      pairs(octet, load_bytes(codes), sink);
+      pairs(octet + 1, load_bytes(codes + 64), sink);
+      pairs(octet + 2, load_bytes(codes + 128), sink);
+      pairs(octet + 3, top_bits(codes), sink);
     }
   }
 };

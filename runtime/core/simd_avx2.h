@@ -55,7 +55,8 @@ inline __m256i top_bits(__m256i a, __m256i b, __m256i c) {
   return _mm256_or_si256(low, _mm256_or_si256(middle, high));
 }
 
-inline Bytes top_bits(const Bytes &a, const Bytes &b, const Bytes &c) {
+inline Bytes top_bits(const uint8_t *codes) {
+  const Bytes a = load_bytes(codes), b = load_bytes(codes + 64), c = load_bytes(codes + 128);
   return {{top_bits(a.half[0], b.half[0], c.half[0]), top_bits(a.half[1], b.half[1], c.half[1])}};
 }
 

@@ -39,7 +39,8 @@ inline Bytes shift_and_mask(const Bytes &codes) {
   return {_mm512_and_si512(_mm512_srli_epi16(codes.v, kShift), mask)};
 }
 
-inline Bytes top_bits(const Bytes &a, const Bytes &b, const Bytes &c) {
+inline Bytes top_bits(const uint8_t *codes) {
+  const Bytes a = load_bytes(codes), b = load_bytes(codes + 64), c = load_bytes(codes + 128);
   const __m512i low = _mm512_and_si512(_mm512_srli_epi16(a.v, 6), _mm512_set1_epi8(3));
   const __m512i middle = _mm512_and_si512(_mm512_srli_epi16(b.v, 4), _mm512_set1_epi8(12));
   const __m512i high = _mm512_and_si512(_mm512_srli_epi16(c.v, 2), _mm512_set1_epi8(48));

@@ -46,10 +46,11 @@ inline Bytes shift_and_mask(const Bytes &v) {
   return out;
 }
 
-// The fourth code of each byte triple: the top two bits of the three planes.
-inline Bytes top_bits(const Bytes &a, const Bytes &b, const Bytes &c) {
+// The fourth code of each byte triple: the top two bits of the three planes from `codes` on.
+inline Bytes top_bits(const uint8_t *codes) {
   Bytes out;
-  for (int i = 0; i < 64; ++i) out.at[i] = a.at[i] >> 6 | (b.at[i] >> 6) << 2 | (c.at[i] >> 6) << 4;
+  for (int i = 0; i < 64; ++i)
+    out.at[i] = codes[i] >> 6 | (codes[64 + i] >> 6) << 2 | (codes[128 + i] >> 6) << 4;
   return out;
 }
 
