@@ -25,6 +25,13 @@ inline void store(const Floats &from, float *to) { memcpy(to, &from, sizeof from
 inline void load(const int32_t *from, Ints &to) { memcpy(&to, from, sizeof to); }
 inline void store(const Ints &from, int32_t *to) { memcpy(to, &from, sizeof from); }
 
+inline void store_first(const Floats &from, int64_t count, float *to) {
+  if (count >= kLanes) return store(from, to);
+  float all[kLanes];
+  store(from, all);
+  for (int64_t i = 0; i < count; ++i) to[i] = all[i];
+}
+
 inline void broadcast(float from, Floats &to) {
 #ifdef __AVX2__
   to = Floats{} + from;
@@ -52,6 +59,23 @@ inline void gather(const float *from, const Ints &at, Floats &to) {
 #endif
 }
 
+// Whether a comparison holds in some lane.
+inline bool any(const Ints &holds) {
+  uint64_t parts[kLanes / 2];
+  memcpy(parts, &holds, sizeof parts);
+  return (parts[0] | parts[1] | parts[2] | parts[3]) != 0;
+}
+
+// to[i] = some[i] ? from[i] : 0, where some[i] is 0 or -1; reads nothing else.
+inline void load_some(const float *from, const Ints &some, Floats &to) {
+#ifdef __AVX2__
+  to = reinterpret_cast<Floats>(_mm256_maskload_ps(from, reinterpret_cast<__m256i>(some)));
+#else
+  if (!any(~some)) return load(from, to);
+  for (int i = 0; i < kLanes; ++i) to[i] = some[i] ? from[i] : 0.0f;
+#endif
+}
+
 // to[i] = from[at[i]]; every index has to be in [0, kLanes).
 inline void permute(const Floats &from, const Ints &at, Floats &to) {
 #ifdef __AVX2__
@@ -62,13 +86,6 @@ inline void permute(const Floats &from, const Ints &at, Floats &to) {
   store(from, all);
   for (int i = 0; i < kLanes; ++i) to[i] = all[at[i]];
 #endif
-}
-
-// Whether a comparison holds in some lane.
-inline bool any(const Ints &holds) {
-  uint64_t parts[kLanes / 2];
-  memcpy(parts, &holds, sizeof parts);
-  return (parts[0] | parts[1] | parts[2] | parts[3]) != 0;
 }
 
 // low and high: eight pairs in a row; evens and odds: their first and second numbers.
@@ -92,6 +109,16 @@ SMALTI_INLINE void compare(const Floats &a, const Floats &b, const Comparison &h
   memcpy(y, &b, sizeof b);
   const HalfInts halves[2] = {holds(x[0], y[0]), holds(x[1], y[1])};
   memcpy(&to, halves, sizeof to);
+#endif
+}
+
+// to[i] = the larger of a[i] and b[i], which are not negative.
+SMALTI_INLINE void larger(const Ints &a, const Ints &b, Ints &to) {
+#ifdef __AVX2__
+  to = a > b ? a : b;
+#else
+  const Ints more = b - a;
+  to = a + (more & ~(more >> 31));
 #endif
 }
 
