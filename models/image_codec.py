@@ -1,7 +1,7 @@
 """One photo as a file: what each recipe on images keeps of it in how many bytes, beside JPEG.
 
 Run `python -m smalti.models.image_codec`. What has not been trained yet is trained, for a minute or
-two a kind.
+two a kind; files that are there are measured again only.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Row:
-    """One file of `bytes`, of which `payload` are the parameters themselves; psnr in dB.
+    """One file of `bytes`, of which `payload` are its tensors; psnr in dB.
 
     ms: of drawing the photo on one thread of ONNX Runtime; None for Pillow's codecs.
     """
@@ -69,59 +69,69 @@ def kinds() -> list[Kind]:
 
 
 def stored(kind: Kind, form: str) -> nn.Module:
-    """Return the trained network with its tables or layers in a format.
+    """Return the trained network with its tables, or else its layers, in a format.
 
     What stays in float beside a table's codes, its codebook and the decoder, is trained on; layers
     are rounded with feedback.
     """
+    from torch.nn import Parameter
+
     from smalti.models import photo_field
     from smalti.quant import estimate, quantize_
     from smalti.quant.table import quantize_table_
+    from smalti.runtime.ops.grid_encode.module import GridEncoding
 
     module = kind.model()
-    if kind.forms is LAYERS and form != "float":
+    grids = [part for part in module.modules() if isinstance(part, GridEncoding)]
+    if form != "float" and not grids:
         quantize_(module, form, estimate(module, photo_field.calibration()))
     elif form != "float":
         quantize_table_(module, form)
-        if form != "int8":
-            _free_codebooks(module)
-            photo_field.fit(module, TUNING, RATES)
+        for grid in grids:
+            if grid.codebook is not None:
+                grid.codebook = Parameter(grid.codebook)
+        photo_field.fit(module, TUNING if form in TABLES[2:] else 0, RATES)
     return module.eval()
 
 
-def _free_codebooks(module: nn.Module) -> None:
-    from torch.nn import Parameter
+def files(kinds: Sequence[Kind], folder: Path, say: Say) -> Iterator[tuple[Kind, str, Path]]:
+    """Export all kinds in all their formats; files that are there are kept."""
+    from smalti.export import export_onnx
+    from smalti.models import photo_field
 
-    from smalti.runtime.ops.grid_encode.module import GridEncoding
-
-    for part in module.modules():
-        if isinstance(part, GridEncoding) and part.codebook is not None:
-            part.codebook = Parameter(part.codebook)
+    for kind in kinds:
+        for form in kind.forms:
+            path = folder / f"{kind.name.replace(' ', '-')}-{form}.onnx"
+            say(f"{kind.name}, {form}")
+            if not path.exists():
+                module = stored(kind, form)
+                export_onnx(module, photo_field.example_inputs(), path, fallback="none")
+            yield kind, form, path
 
 
 def rows_of(kinds: Sequence[Kind], folder: Path, say: Say) -> list[Row]:
-    """Export all kinds in all their formats, score and time them."""
-    from smalti.export import export_onnx
+    """Score and time all files."""
     from smalti.models import photo_field
-    from smalti.models.image_grid import stored_bytes
     from smalti.runtime import Session
     from smalti.runtime.bench import time_interleaved
 
-    given, rows, runs = photo_field.example_inputs(), [], {}
-    for kind in kinds:
-        for form in kind.forms:
-            say(f"{kind.name}, {form}")
-            path = folder / f"{kind.name.replace(' ', '-')}-{form}.onnx"
-            module = stored(kind, form)
-            export_onnx(module, given, path, fallback="none")
-            run = Session(path, threads=1).run
-            score = photo_field.evaluate(run)["psnr"]
-            size = path.stat().st_size
-            rows.append(Row(kind.name, form, size, stored_bytes(module), score))
-            runs[path.stem] = partial(run, given[0].numpy())
+    places = photo_field.example_inputs()[0].numpy()
+    rows, runs = [], {}
+    for kind, form, path in files(kinds, folder, say):
+        run = Session(path, threads=1).run
+        score = photo_field.evaluate(run)["psnr"]
+        rows.append(Row(kind.name, form, path.stat().st_size, payload(path), score))
+        runs[path.stem] = partial(run, places)
     say("timing")
     times = time_interleaved(runs, SECONDS)
     return [replace(row, ms=t.p50_ms) for row, t in zip(rows, times, strict=True)]
+
+
+def payload(path: Path) -> int:
+    """Return the bytes of all tensors in an .onnx file."""
+    import onnx
+
+    return sum(len(tensor.raw_data) for tensor in onnx.load(path).graph.initializer)
 
 
 def others() -> Iterator[Row]:
@@ -150,10 +160,12 @@ def chart(rows: Sequence[Row]) -> Figure:
     axes = figure.subplots()
     for name in dict.fromkeys(row.kind for row in rows):
         line = sorted((row.bytes / 1e3, row.psnr) for row in rows if row.kind == name)
-        pillow = name in ("JPEG", "WebP")
-        style = {"color": "#8a939e", "marker": "^v"[name == "JPEG"]} if pillow else {"marker": "o"}
-        dashes = "--" if pillow or "network" in name else "-"
-        axes.plot(*zip(*line, strict=True), dashes, markersize=5, label=name, **style)
+        (drawn,) = axes.plot(*zip(*line, strict=True), "o-", markersize=5, label=name)
+        if "network" in name:
+            drawn.set_linestyle("--")
+        if name in ("JPEG", "WebP"):
+            drawn.set_color("#8a939e")
+            drawn.set_marker("^" if name == "JPEG" else "v")
     axes.set_xscale("log")
     ticks = [2, 5, 10, 20, 50, 100]
     axes.set_xticks(ticks, map(str, ticks))

@@ -62,10 +62,5 @@ def train(module: nn.Sequential) -> None:
     photo_field.fit(module, STEPS, _RATES if len(module) > 1 else _RATES_ALONE)
 
 
-def stored_bytes(module: nn.Module) -> int:
-    """Return the bytes of all parameters and buffers."""
-    return sum(t.nbytes for t in module.state_dict().values())
-
-
 example_inputs, calibration = photo_field.example_inputs, photo_field.calibration
 evaluate, picture = photo_field.evaluate, photo_field.picture

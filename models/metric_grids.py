@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from smalti.models import photo_field
 from smalti.models.about import About
-from smalti.models.siren import Sine, spread_
+from smalti.models.siren import FREQUENCY, Sine, spread_
 from smalti.models.trained import trained
 from smalti.runtime.ops.grid_encode.module import GridEncoding
 from smalti.runtime.ops.grid_encode.op import WARPS
@@ -31,7 +31,7 @@ ABOUT = About(
 )
 
 CACHE = "metric_grids.safetensors"  # under SMALTI_CACHE, else in build/
-LEVELS, FEATURES, HIDDEN, LAYERS = (8, 16, 32, 64), 4, 32, 3
+LEVELS, FEATURES, HIDDEN, LAYERS = (16, 71), 4, 32, 3
 STEPS, RATES = 400, (5e-3, 2e-4)
 
 
@@ -45,7 +45,7 @@ class MetricGrids(nn.Module):
         self.layers, self.modulators = nn.ModuleList(), nn.ModuleList()
         for i in range(LAYERS):
             self.layers.append(Sine(HIDDEN if i else found, HIDDEN, first=not i))
-            self.modulators.append(Sine(found if i else 2, HIDDEN, first=True))
+            self.modulators.append(nn.Linear(found if i else 2, HIDDEN))
         self.last = nn.Linear(HIDDEN, 3)
         spread_(self.last)
 
@@ -54,8 +54,8 @@ class MetricGrids(nn.Module):
         terms = [self.grid(x, warp) for warp in WARPS]
         y = torch.stack(terms).sum(0)
         for layer, modulator, seen in zip(self.layers, self.modulators, [x, *terms], strict=False):
-            y = layer(y) * modulator(seen).square()
-        found: Tensor = self.last(y)
+            y = layer(y) * torch.sin(FREQUENCY * modulator(seen)).square()
+        found: Tensor = 0.5 + self.last(y)
         return found
 
 

@@ -110,7 +110,7 @@ def halved(large: Tensor) -> Tensor:
 
 
 class Patches:
-    """STEPS batches of patches, small and large, from anywhere in the photos, turned and mirrored."""
+    """STEPS batches of patches, small and large, of random places, turned and mirrored."""
 
     def __init__(self, photos: list[Tensor]) -> None:
         self.pairs = [(halved(large), large) for large in photos]

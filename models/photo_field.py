@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = (256, 256)  # height, width
+BATCH = 16384  # pixels a step
 _CORNER = (0, 96)  # row and column of the part
 
 Array = NDArray[Any]
@@ -48,8 +49,8 @@ def calibration() -> Iterator[tuple[Tensor]]:
     yield from ((x[chosen],) for chosen in order.split(4096))
 
 
-def fit(module: nn.Module, steps: int, rates: tuple[float, float], batch: int = 16384) -> None:
-    """Train a module (N, 2) -> (N, 3) on `batch` random pixels a step.
+def fit(module: nn.Module, steps: int, rates: tuple[float, float]) -> None:
+    """Train a module (N, 2) -> (N, 3) on BATCH random pixels a step.
 
     rates: of learning, the first and the last; in between they fall geometrically.
     """
@@ -59,7 +60,7 @@ def fit(module: nn.Module, steps: int, rates: tuple[float, float], batch: int = 
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
     random = torch.Generator().manual_seed(0)
     for _ in range(steps):
-        chosen = torch.randint(len(x), (batch,), generator=random)
+        chosen = torch.randint(len(x), (BATCH,), generator=random)
         optimizer.zero_grad()
         (module(x[chosen]) - wanted[chosen]).square().mean().backward()
         optimizer.step()

@@ -75,9 +75,7 @@ def psnr(found: NDArray[Any], wanted: NDArray[Any]) -> float:
     return float(-10 * np.log10(np.square(found - wanted, dtype=np.float64).mean()))
 
 
-def side_by_side(
-    columns: Mapping[str, Sequence[NDArray[Any]]], inches: float = 1.4
-) -> Figure:
+def side_by_side(columns: Mapping[str, Sequence[NDArray[Any]]], inches: float = 1.4) -> Figure:
     """Return a figure of columns of images, each (h, w) or (h, w, 3) in 0..1, under their names.
 
     inches: height of an image.

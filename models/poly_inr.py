@@ -29,7 +29,7 @@ ABOUT = About(
 
 CACHE = "poly_inr.safetensors"  # under SMALTI_CACHE, else in build/
 WIDTH, LEVELS = 44, 10
-STEPS, RATES = 2000, (3e-3, 1e-4)
+STEPS, RATES = 800, (3e-3, 1e-4)
 _SLOPE = 0.2
 
 
@@ -70,7 +70,7 @@ def model() -> PolyINR:
 
 def train(module: PolyINR) -> None:
     """Fit the photo."""
-    photo_field.fit(module, STEPS, RATES, batch=4096)
+    photo_field.fit(module, STEPS, RATES)
 
 
 example_inputs, calibration = photo_field.example_inputs, photo_field.calibration

@@ -36,7 +36,7 @@ KINDS = ("sine", "fourier")
 WIDTH, LAYERS = 88, 4
 STEPS = 500
 RATES = {"sine": (2e-3, 1e-4), "fourier": (5e-3, 2e-4)}
-_FREQUENCY = 30.0  # omega_0 of the paper
+FREQUENCY = 30.0  # omega_0 of the paper
 _SPREAD = 8.0  # standard deviation of the random frequencies, in periods a photo
 
 
@@ -50,22 +50,26 @@ class Sine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (..., inputs) -> (..., outputs)."""
-        return torch.sin(_FREQUENCY * self.linear(x))
+        return torch.sin(FREQUENCY * self.linear(x))
 
 
 def spread_(linear: nn.Linear, bound: float | None = None) -> None:
     """Draw weights as section 3.2 of SIREN does, for inputs that are sines; or within a bound."""
     nn.init.uniform_(linear.weight, -1, 1)
     with torch.no_grad():
-        linear.weight *= (6 / linear.in_features) ** 0.5 / _FREQUENCY if bound is None else bound
+        linear.weight *= (6 / linear.in_features) ** 0.5 / FREQUENCY if bound is None else bound
 
 
-class Centered(nn.Module):
-    """[0, 1] -> [-1, 1]."""
+class Scaled(nn.Module):
+    """factor x + offset, to and from [-1, 1], where sines are at home."""
+
+    def __init__(self, factor: float, offset: float) -> None:
+        super().__init__()
+        self.factor, self.offset = factor, offset
 
     def forward(self, x: Tensor) -> Tensor:
         """x: any shape."""
-        return 2 * x - 1
+        return self.factor * x + self.offset
 
 
 class Waves(nn.Module):
@@ -89,7 +93,8 @@ def network(kind: str) -> nn.Sequential:
     if kind == "sine":
         spread_(last)
         hidden: list[nn.Module] = [Sine(WIDTH, WIDTH) for _ in range(LAYERS - 1)]
-        return nn.Sequential(Centered(), Sine(2, WIDTH, first=True), *hidden, last)
+        first = Sine(2, WIDTH, first=True)
+        return nn.Sequential(Scaled(2, -1), first, *hidden, last, Scaled(0.5, 0.5))
     hidden = [part for _ in range(LAYERS - 1) for part in (nn.Linear(WIDTH, WIDTH), nn.ReLU())]
     return nn.Sequential(Waves(WIDTH // 2), *hidden, last)
 
