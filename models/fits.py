@@ -69,7 +69,8 @@ class FITS(nn.Module):
         deviation = (centered.square().mean(-1, keepdim=True) + 1e-5).sqrt()
         low = torch.fft.rfft(centered / deviation)[..., 1 : self.bins]  # bin 0, the mean, is 0
         found = self.interpolation(torch.view_as_real(low).flatten(-2))
-        return (found * deviation + mean).transpose(1, 2)
+        result: Tensor = (found * deviation + mean).transpose(1, 2)
+        return result
 
 
 def forecast(module: nn.Module, batch: Batch) -> Tensor:

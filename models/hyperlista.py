@@ -86,7 +86,8 @@ class HyperLISTA(nn.Module):
 def dictionary() -> Tensor:
     """Return A: Gaussian, with columns of length 1."""
     found = torch.randn(MEASUREMENTS, LENGTH, generator=torch.Generator().manual_seed(0))
-    return found / found.norm(dim=0)
+    result: Tensor = found / found.norm(dim=0)
+    return result
 
 
 def signals(count: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -51,7 +51,8 @@ def basis(table: Table, length: int) -> Tensor:
     centered = windows - windows.mean(1, keepdim=True)
     scaled = centered / centered.square().mean(1, keepdim=True).sqrt()
     correlation = (scaled.mT @ scaled / scaled.shape[1]).mean(0)
-    return torch.linalg.eigh(correlation)[1].flip(1).float()
+    result: Tensor = torch.linalg.eigh(correlation)[1].flip(1).float()
+    return result
 
 
 class Enter(nn.Module):
@@ -142,13 +143,15 @@ class OLinear(nn.Module):
         features = self.enter((x - mean) / deviation * self.weight + self.bias)
         found = self.last(functional.gelu(self.leave(self.blocks(features))))
         found = (self.dropout(found) - self.bias) / self.weight
-        return (found * deviation + mean).transpose(1, 2)
+        result: Tensor = (found * deviation + mean).transpose(1, 2)
+        return result
 
 
 def error(module: nn.Module, batch: Batch) -> Tensor:
     """Return the training loss: absolute errors, those of later hours with less weight."""
     weights = torch.arange(1, AHEAD + 1, dtype=torch.float32).rsqrt().unsqueeze(1)
-    return ((module(batch[0]) - batch[1]).abs() * weights).mean()
+    result: Tensor = ((module(batch[0]) - batch[1]).abs() * weights).mean()
+    return result
 
 
 def model(load: Load = series.etth1, cache: str = CACHE) -> OLinear:

@@ -112,7 +112,8 @@ def _hourly(rows: list[dict[str, str]], where: str, what: str) -> Array:
     }
     hours = [datetime.fromisoformat(rows[i]["time_hour"]).timestamp() // 3600 for i in (0, -1)]
     known = np.array(sorted(found.items()))
-    return np.interp(np.arange(hours[0], hours[1] + 1), known[:, 0], known[:, 1])
+    result: Array = np.interp(np.arange(hours[0], hours[1] + 1), known[:, 0], known[:, 1])
+    return result
 
 
 class Shuffled:
