@@ -90,7 +90,7 @@ def model() -> FITS:
 
 def train(module: FITS) -> None:
     """Fit the future."""
-    found = series.Shuffled(series.etth1().training(PAST, AHEAD), PAST, BATCH)
+    found = series.shuffled(series.etth1().training(PAST, AHEAD), PAST, BATCH)
     fine_tune(module, found, forecast, EPOCHS, learning_rate=2e-3)
 
 

@@ -3,8 +3,9 @@
 Sixteen layers share two matrices: A, which made the measurements, and W = G'G A of small mutual
 coherence, here for the G that makes G A a tight frame, so that W' is A's pseudoinverse times 2.
 Thresholds, momentum and the support that escapes the thresholds follow from three hyperparameters,
-found by search. Each layer multiplies the error by about 1/4 (6 dB) in float. A stays in float,
-since what it gets wrong no layer can mend; an error of W only makes the layers slower.
+found by search. In float each layer halves the error (6 dB). A stays in float: what it gets wrong
+no layer can mend, so that with A in int8, 4, 3 and 2 bits the error stops at -45, -17, -11 and -5
+dB. An error of W only makes the layers slower.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ ABOUT = About(
     data="250 noiseless measurements by a Gaussian matrix of 500 numbers, of which 10 % are normal "
     "and the others 0; made here, as the paper defines them",
     unit="dB",
+)
+REMARK = (
+    "A stays in float. W in fewer bits makes each layer less of a step, not the limit worse: more "
+    "layers make up for it."
 )
 CACHE = "hyperlista.safetensors"  # under SMALTI_CACHE, else in build/
 MEASUREMENTS, LENGTH, LAYERS = 250, 500, 16

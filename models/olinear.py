@@ -164,7 +164,7 @@ def model(load: Load = series.etth1, cache: str = CACHE) -> OLinear:
     found = load()
 
     def train(module: OLinear) -> None:
-        batches = series.Shuffled(found.training(PAST, AHEAD), PAST, BATCH)
+        batches = series.shuffled(found.training(PAST, AHEAD), PAST, BATCH)
         fine_tune(module, batches, error, EPOCHS, learning_rate=5e-4)
 
     return trained(cache, OLinear(found.table[: found.split[0]]), train)

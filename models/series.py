@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smalti.models.batches import Shuffled
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -116,20 +118,9 @@ def _hourly(rows: list[dict[str, str]], where: str, what: str) -> Array:
     return result
 
 
-class Shuffled:
-    """Batches (past, future) of windows, in a new order each epoch."""
-
-    def __init__(self, windows: Tensor, past: int, batch: int) -> None:
-        self.windows, self.past, self.batch = windows, past, batch
-
-    def __len__(self) -> int:
-        return len(self.windows) // self.batch
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.windows))[: len(self) * self.batch]
-        for chosen in order.split(self.batch):
-            part = self.windows[chosen]
-            yield part[:, : self.past], part[:, self.past :]
+def shuffled(windows: Tensor, past: int, batch: int) -> Shuffled:
+    """Return batches (pasts, futures)."""
+    return Shuffled(windows[:, :past], windows[:, past:], batch=batch)
 
 
 def spread(windows: Tensor, past: int) -> Iterator[tuple[Tensor]]:

@@ -5,11 +5,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-import torch
+from engines import torch_run
 from torch import nn
 
 from smalti.export import export_onnx, export_tflite, fold_
-from smalti.models import series
 from smalti.runtime import Session
 
 
@@ -27,11 +26,6 @@ def store_etth1(readings: np.ndarray, folder: Path) -> None:
     rows = [f"2016-07-01 {i},{','.join(map(str, row))}" for i, row in enumerate(readings.tolist())]
     (folder / "ett").mkdir()
     (folder / "ett" / "ETTh1.csv").write_text("\n".join(["date,A,B,C,D,E,F,OT", *rows]) + "\n")
-
-
-def torch_run(module: nn.Module) -> series.Run:
-    """The module as evaluate() calls it."""
-    return lambda x: [module(torch.from_numpy(x)).detach().numpy()]
 
 
 def check_in_both_engines(recipe: ModuleType, module: nn.Module, folder: Path) -> None:

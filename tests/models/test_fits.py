@@ -5,7 +5,8 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from series_data import check_in_both_engines, torch_run, waves
+from engines import torch_run
+from series_data import check_in_both_engines, waves
 from torch import nn
 
 from smalti.export import export_onnx, export_tflite, fold_

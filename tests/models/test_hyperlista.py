@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from engines import torch_run
 
 from smalti.export import export_onnx, export_tflite, fold_
 from smalti.models import hyperlista
@@ -21,10 +22,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in sizes.items():
         monkeypatch.setattr(hyperlista, name, value)
     return tmp_path
-
-
-def torch_run(module: torch.nn.Module) -> hyperlista.Run:
-    return lambda b: [module(torch.from_numpy(b)).detach().numpy()]
 
 
 def test_w_is_less_coherent_than_a_by_welchs_bound() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from series_data import check_in_both_engines, torch_run
+from engines import torch_run
+from series_data import check_in_both_engines
 
 from smalti.models import nhits
 
