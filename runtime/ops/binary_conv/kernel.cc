@@ -12,7 +12,7 @@ enum Input { kX, kCodes, kAlpha, kBias };
 enum Attributes { kOutChannels, kWindow };
 
 constexpr int64_t kMostPacked = int64_t{1} << 32;  // bytes of all images
-constexpr int64_t kAtOnce = 64;  // multiplications of bits that take as long as one of floats
+constexpr int64_t kAtOnce = 64;    // multiplications of bits that take as long as one of floats
 constexpr int kPackedVectors = 2;  // whose pixels are packed at once
 
 Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
@@ -66,7 +66,9 @@ void pack(const Call &call, const Convolution &c, uint8_t *nan) {
   in_ranges(call.parallel, in.count * parts, in.channels * size, [&](int64_t i, int64_t end) {
     for (; i < end; ++i) {
       const int64_t n = i / parts, wanted = i % parts * size, last = in.area() - size;
-      const int64_t first = wanted < last ? wanted : last < 0 ? 0 : last;  // full vectors at the end
+      const int64_t first = wanted < last ? wanted
+                            : last < 0    ? 0
+                                          : last;  // full vectors at the end
       const float *image = x + n * in.channels * in.area();
       if (pack_pixels<kVectors>(in, image, first, wanted - first, c.packed + n * in.padded_bytes()))
         __atomic_store_n(nan + n, 1, __ATOMIC_RELAXED);
