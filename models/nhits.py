@@ -36,20 +36,23 @@ ABOUT = About(
     data="ETTh1 of ETT-small (Zhou et al. 2021), by the hour, from SMALTI_DATA",
 )
 PAST, AHEAD, WIDTH = 480, 96, 256  # hours, hours, features
-POOLS, HOURS = (16, 8, 1), (24, 12, 1)  # of each block: hours pooled, and from knot to knot
+POOLS, HOURS = (16, 8, 1), (24, 12, 1)  # of each block; the pools divide PAST
 CACHE = "nhits.safetensors"  # under SMALTI_CACHE, else in build/
 EPOCHS, BATCH, DROPOUT = 2, 64, 0.3  # by the validation part
 
 
 class Block(nn.Module):
-    """A past (..., past) -> what it explains of it (..., past), and of what comes (..., ahead)."""
+    """A past (..., past) -> what it explains of it (..., past), and of what comes (..., ahead).
+
+    pool: how many hours, a part of `past`, give their maximum. hours: from knot to knot.
+    """
 
     def __init__(self, past: int, ahead: int, pool: int, hours: int) -> None:
         super().__init__()
         self.past, self.ahead, self.pool = past, ahead, pool
         knots = max(ahead // hours, 1)
         self.perceptron = nn.Sequential(
-            nn.Linear(-(-past // pool), WIDTH),
+            nn.Linear(past // pool, WIDTH),
             nn.ReLU(),
             nn.Dropout(DROPOUT),
             nn.Linear(WIDTH, WIDTH),
@@ -60,8 +63,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: (N, C, past)."""
-        pooled = functional.max_pool1d(x, self.pool, ceil_mode=True)
-        found = self.perceptron(pooled)
+        found = self.perceptron(x.unflatten(-1, (-1, self.pool)).amax(-1))
         explained, knots = found[..., : self.past], found[..., self.past :]
         return explained, functional.interpolate(knots, self.ahead, mode="linear")
 

@@ -28,7 +28,7 @@ def test_w_is_less_coherent_than_a_by_welchs_bound() -> None:
     a = hyperlista.dictionary().double()
     m, n = a.shape
     torch.testing.assert_close(a.norm(dim=0), torch.ones(n).double(), atol=1e-6, rtol=0)
-    w = hyperlista.HyperLISTA(a.float()).back.weight.double()
+    w = hyperlista.HyperLISTA(a.float()).back.weight.detach().double()
     gram = w @ a  # W'A, symmetric: (GA)'(GA)
     torch.testing.assert_close(gram, gram.T, atol=1e-5, rtol=0)
     assert abs(gram.trace() - n) < 1e-3

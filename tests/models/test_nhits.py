@@ -14,14 +14,14 @@ from smalti.models import nhits
 
 @pytest.fixture
 def tiny(made_up_etth1: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    sizes = {"PAST": 120, "AHEAD": 24, "WIDTH": 32, "EPOCHS": 8, "BATCH": 16, "DROPOUT": 0.0}
+    sizes = {"PAST": 96, "AHEAD": 48, "WIDTH": 32, "EPOCHS": 8, "BATCH": 16, "DROPOUT": 0.0}
     for name, value in sizes.items():
         monkeypatch.setattr(nhits, name, value)
     return made_up_etth1
 
 
 def test_it_learns_the_days(tiny: Path) -> None:
-    yesterday = nhits.evaluate(lambda x: [x[:, -24:]], 500)
+    yesterday = nhits.evaluate(lambda x: [x[:, -48:]], 500)
     learned = nhits.evaluate(torch_run(nhits.model()), 500)
     assert learned["mse"] < 0.8 * yesterday["mse"] and learned["mae"] < 0.9 * yesterday["mae"]
 
