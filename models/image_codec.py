@@ -60,10 +60,8 @@ def kinds() -> list[Kind]:
     for kind in image_grid.KINDS:
         forms = TABLES[:2] if kind in image_grid.ALONE else TABLES
         found.append(Kind(f"{kind} grid", partial(image_grid.model, kind), forms))
-    found += [
-        Kind("metric grids", metric_grids.model, TABLES),
-        Kind("radial functions", rbf_image.model, TABLES[:1]),
-    ]
+    found.append(Kind("metric grids", metric_grids.model, TABLES))
+    found.append(Kind("radial functions", rbf_image.model, TABLES[:1]))
     found += [Kind(f"{k} network", partial(siren.model, k), LAYERS) for k in siren.KINDS]
     return [*found, Kind("polynomial network", poly_inr.model, LAYERS)]
 

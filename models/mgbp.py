@@ -63,10 +63,7 @@ def _up(inputs: int, outputs: int) -> nn.Module:
 
 
 class BackProjection(nn.Module):
-    """Correct the features of a grid by those of the grids below, ROUNDS times.
-
-    level: of the grid in WIDTHS.
-    """
+    """Correct features of the grid at `level` in WIDTHS by those of the grids below, in rounds."""
 
     def __init__(self, level: int) -> None:
         super().__init__()
@@ -112,8 +109,10 @@ def halved(large: Tensor) -> Tensor:
 class Patches:
     """STEPS batches of patches, small and large, of random places, turned and mirrored."""
 
-    def __init__(self, photos: list[Tensor]) -> None:
-        self.pairs = [(halved(large), large) for large in photos]
+    def __init__(self) -> None:
+        photos = map(photo, TRAINED_ON)
+        even = (x[:, :, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2] for x in photos)
+        self.pairs = [(halved(large), large) for large in even]
         self.random = np.random.default_rng(0)
 
     def __len__(self) -> int:
@@ -150,13 +149,7 @@ def model() -> Mgbp:
 
 def train(module: Mgbp) -> None:
     """Fit patches of the photos to train on."""
-    photos = [even(photo(name)) for name in TRAINED_ON]
-    fine_tune(module, Patches(photos), error, 1, _RATE)
-
-
-def even(image: Tensor) -> Tensor:
-    """Return an image (1, 3, h, w) without the last row or column of an odd number."""
-    return image[:, :, : image.shape[2] // 2 * 2, : image.shape[3] // 2 * 2]
+    fine_tune(module, Patches(), error, 1, _RATE)
 
 
 def tests() -> list[tuple[Tensor, Tensor]]:
@@ -172,7 +165,7 @@ def example_inputs() -> tuple[Tensor]:
 
 def calibration() -> Iterator[tuple[Tensor]]:
     """Yield four batches of small patches of the photos to train on."""
-    patches = iter(Patches([even(photo(name)) for name in TRAINED_ON]))
+    patches = iter(Patches())
     yield from ((next(patches)[0],) for _ in range(4))
 
 
@@ -195,15 +188,11 @@ def _score(found: Array, wanted: Tensor) -> float:
 def picture(runs: dict[str, Run]) -> Figure:
     """Draw a part of the first test photo: as given, enlarged in all ways, and as it was."""
     small, large = tests()[0]
-    ways = {label: run(small.numpy())[0] for label, run in runs.items()}
     images = {
-        "given": small.repeat_interleave(2, 2).repeat_interleave(2, 3).numpy(),
+        "given": small.numpy().repeat(2, 2).repeat(2, 3),
         "bicubic": resized(small, *SIZE).numpy(),
-        **ways,
+        **{label: run(small.numpy())[0] for label, run in runs.items()},
         "photo": large.numpy(),
     }
-    parts = {
-        label: [image[0][:, _PART[0], _PART[1]].transpose(1, 2, 0).clip(0, 1)]
-        for label, image in images.items()
-    }
-    return side_by_side(parts, inches=2.2)
+    parts = {label: image[0, :, *_PART].clip(0, 1) for label, image in images.items()}
+    return side_by_side({label: [x.transpose(1, 2, 0)] for label, x in parts.items()}, inches=2)

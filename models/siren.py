@@ -96,7 +96,7 @@ def network(kind: str) -> nn.Sequential:
         first = Sine(2, WIDTH, first=True)
         return nn.Sequential(Scaled(2, -1), first, *hidden, last, Scaled(0.5, 0.5))
     hidden = [part for _ in range(LAYERS - 1) for part in (nn.Linear(WIDTH, WIDTH), nn.ReLU())]
-    return nn.Sequential(Waves(WIDTH // 2), *hidden, last)
+    return nn.Sequential(Waves(WIDTH // 2), *hidden, last, nn.Sigmoid())
 
 
 def model(kind: str = "sine") -> nn.Sequential:

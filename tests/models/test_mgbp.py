@@ -55,8 +55,7 @@ def test_both_engines_give_what_torch_does_at_three_bits(tiny: Path) -> None:
 
 
 def test_patches_are_of_one_place_and_one_way_round(tiny: Path) -> None:
-    (large,) = (mgbp.even(mgbp.photo(name)) for name in mgbp.TRAINED_ON)
-    small, wanted = next(iter(mgbp.Patches([large])))
+    small, wanted = next(iter(mgbp.Patches()))
     assert wanted.shape == (4, 3, 24, 24)
     apart = torch.nn.functional.avg_pool2d(wanted, 2) - small
     for turns in (1, 2, 3):
