@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smalti.export.cli import main
-from smalti.runtime.errors import SmaltiError
+from smalti.runtime.errors import CheckError, SmaltiError
 
 if TYPE_CHECKING:
     from smalti.models.zoo.kept import Results
@@ -45,16 +45,13 @@ def _listed(recipe: Listed, folder: Path) -> dict[str, Any]:
     from smalti.models.zoo import kept
 
     results, cached = kept.read(folder), recipe.cached_parameters()
-    if results is None:
-        status = "" if cached else "not trained" if recipe.cache else "not run"
-    else:
-        status = results.problem or f"{len(results.scores)} rows"
+    trained = "trained" if cached else "not trained" if recipe.cache else ""
     return {
         "name": recipe.name,
         "paper": recipe.paper,
         "metric": recipe.about.metric,
         "parameters": (results.parameters if results else 0) or cached,
-        "status": status,
+        "status": results.status if results else trained,
     }
 
 
@@ -65,7 +62,7 @@ def _listed(recipe: Listed, folder: Path) -> dict[str, Any]:
 @_out
 @_json
 def run(names: Sequence[str], target: str, threads: int, out: Path, as_json: bool) -> None:
-    """Train, quantize, export, score and time the recipes of these NAMEs, or all.
+    """Train, quantize, export, score and time the recipes of these NAMEs, or all that can run.
 
     A row of the table is a way to store the weights: float, int8, or a plan that takes no more
     bytes than vq-2x256, vq-2x64 or vq-4x256 would for all layers: 4, 3 and 2 bits a weight. Files
@@ -76,23 +73,27 @@ def run(names: Sequence[str], target: str, threads: int, out: Path, as_json: boo
 
     from smalti.export.report import show
     from smalti.models.zoo.listing import chosen
+    from smalti.models.zoo.measure import explained
     from smalti.models.zoo.report import table
 
     engines = ("onnx", "tflite") if target == "both" else (target,)
-    found = {}
+    found, failed = {}, []
     for recipe in chosen(names):
         try:
             results = _measured(recipe.name, out, engines, threads)
-        except SmaltiError as error:
+        except Exception as error:
             if names:
                 raise
-            click.echo(f"{error}", err=True)
-        else:
-            found[recipe.name] = asdict(results)
-            if not as_json:
-                show(table(recipe.name, recipe.about, results), results, as_json)
+            click.echo(explained(error), err=True)
+            failed += [] if isinstance(error, SmaltiError) else [recipe.name]
+            continue
+        found[recipe.name] = asdict(results)
+        if not as_json:
+            show(table(recipe.name, recipe.about, results), results, as_json)
     if as_json:
         click.echo(json.dumps(found, indent=2))
+    if failed:
+        raise CheckError(f"recipes that fail: {', '.join(failed)}; run one by its name")
 
 
 def _measured(name: str, out: Path, engines: Sequence[str], threads: int) -> Results:

@@ -113,8 +113,9 @@ def evaluate(run: Run) -> dict[str, float]:
     }
 
 
-def picture(runs: dict[str, Run], side: int = 64) -> Figure:
-    """Draw the densities of the moons and of each file at side x side points."""
+def picture(runs: dict[str, Run]) -> Figure:
+    """Draw the densities of the moons and of each file, at TESTED points of a lattice."""
+    side = int(TESTED**0.5)
     x, y = np.meshgrid(np.linspace(-1.9, 1.9, side), np.linspace(1.4, -1.4, side))
     points: Points = np.stack([x, y], -1).reshape(TESTED, 2).astype(np.float32)
     logs = {"moons": density(points)} | {label: run(points)[1] for label, run in runs.items()}

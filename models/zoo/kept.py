@@ -54,6 +54,14 @@ class Results:
         """Those that a row has been tried in."""
         return sorted({engine for of_row in self.scores.values() for engine in of_row})
 
+    @property
+    def status(self) -> str:
+        """How far it is, in a few words."""
+        files = [score for of_row in self.scores.values() for score in of_row.values()]
+        refused = sum(bool(score.reason) for score in files)
+        found = f"{len(files) - refused} files"
+        return self.problem or (f"{found}, {refused} refused" if refused else found)
+
     def has(self, row: str, engine: str) -> bool:
         """Say whether there is a file with its score."""
         score = self.scores.get(row, {}).get(engine)

@@ -75,7 +75,7 @@ class _Work:
 
     def measure(self, row: str) -> None:
         """Make, run and score the row's files in the engines that lack one."""
-        todo = [engine for engine in self.engines if not self.results.has(row, engine)]
+        todo = [engine for engine in self.engines if not self._has(row, engine)]
         if row in self.results.notes or not todo:
             return
         note = self._note(row)
@@ -87,6 +87,10 @@ class _Work:
             self.results.times.pop(engine, None)
             self.results.scores.setdefault(row, {})[engine] = self._score(row, engine)
             self.results.write(self.folder)
+
+    def _has(self, row: str, engine: str) -> bool:
+        is_file = kept.file_of(self.folder, row, engine).is_file()
+        return is_file and self.results.has(row, engine)
 
     def _note(self, row: str) -> str:
         """Return why a row needs no files of its own, or nothing."""
@@ -113,7 +117,7 @@ class _Work:
 
     def time(self, engine: str) -> None:
         """Time all files of an engine in turn."""
-        rows = [row for row in self.results.scores if self.results.has(row, engine)]
+        rows = [row for row in self.results.scores if self._has(row, engine)]
         known = self.results.times.get(engine, {})
         if list(known) == rows and self.results.threads == self.threads:
             return
