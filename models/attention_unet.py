@@ -3,7 +3,7 @@
 After Chae, Hong, Kim 2021, whose own photos are not public; the gates are those of Oktay et al.
 2018. Here the photos come from the Foot Ulcer Segmentation Challenge (see `smalti.models.wounds`).
 Upsampling is interpolation and a convolution, which has no chequerboards, and can be quantized.
-The weights stay in CACHE; delete that file to train again, for about seven minutes on one core.
+The weights stay in CACHE; delete that file to train again, for about five minutes on one core.
 """
 
 from __future__ import annotations

@@ -31,12 +31,15 @@ def _patches(
     pads: Sequence[int],
     dilations: Sequence[int],
 ) -> Tensor:
-    """(N, C, H, W) -> (N, H', W', C * kernel): a depthwise convolution with unit kernels."""
-    taps, channels = kernel[0] * kernel[1], x.shape[1]
-    unit = torch.eye(taps, dtype=x.dtype).reshape(taps, 1, *kernel).repeat(channels, 1, 1, 1)
-    padded = pad(x, (pads[1], pads[3], pads[0], pads[2]))
-    moved = conv2d(padded, unit, None, tuple(strides), 0, tuple(dilations), channels)
-    return moved.permute(0, 2, 3, 1)
+    """(N, C, H, W) -> (N, H', W', C * kernel): a convolution of each channel with unit kernels.
+
+    Channels go into the batch: kernels for each would be larger than the weights in a fallback.
+    """
+    taps, (count, channels) = kernel[0] * kernel[1], x.shape[:2]
+    unit = torch.eye(taps, dtype=x.dtype).reshape(taps, 1, *kernel)
+    padded = pad(x, (pads[1], pads[3], pads[0], pads[2])).flatten(0, 1).unsqueeze(1)
+    moved = conv2d(padded, unit, None, tuple(strides), 0, tuple(dilations))
+    return moved.reshape(count, channels * taps, *moved.shape[2:]).permute(0, 2, 3, 1)
 
 
 @torch_op("VQConv", output_shape)
