@@ -86,7 +86,7 @@ $(CROSS)/ready: pyproject.toml
 	@touch $@
 
 # The folders under their import names, for tools that do not follow editable installs.
-build/src: $(PACKAGES)
+build/src: $(PACKAGES:%=%/__init__.py)  # not the folder models: that is a target
 	mkdir -p build/src/smalti
 	for p in $(PACKAGES); do ln -sfn ../../../$$p build/src/smalti/$$p; done
 	@touch build/src

@@ -46,9 +46,7 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     return model
 
 
-def _topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Any:
+def _topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """Call LiteRT's own; the converter would write a sort, which LiteRT does not have."""
     x = input.movedim(dim, -1)
     values, indices = torch.ops.tfl.topk_v2(x if largest else -x, k)

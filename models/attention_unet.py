@@ -106,7 +106,8 @@ class Up(nn.Module):
     def forward(self, x: Tensor, skipped: Tensor) -> Tensor:
         """x: (N, inputs, h, w), skipped: (N, outputs, 2h, 2w) -> (N, outputs, 2h, 2w)."""
         coarse = interpolate(self.narrow(x), scale_factor=2, mode="bilinear")
-        return self.mix(torch.cat([self.gate(skipped, coarse), coarse], 1))
+        result: Tensor = self.mix(torch.cat([self.gate(skipped, coarse), coarse], 1))
+        return result
 
 
 class AttentionUNet(nn.Module):
@@ -136,7 +137,8 @@ def error(module: nn.Module, batch: Batch) -> Tensor:
     """Return the training loss: cross entropy, and what the batch's Dice coefficient lacks."""
     found, wanted = module(batch[0]), batch[1]
     overlap = 2 * (found * wanted).sum() / (found.sum() + wanted.sum() + 1)
-    return binary_cross_entropy(found, wanted) + 1 - overlap
+    result: Tensor = binary_cross_entropy(found, wanted) + 1 - overlap
+    return result
 
 
 def model() -> AttentionUNet:

@@ -74,7 +74,8 @@ def network(kind: str) -> nn.Module:
 
 
 def _normed(convolution: nn.Module) -> nn.Module:
-    outputs = convolution.weight.shape[0]
+    weight: Any = convolution.weight
+    outputs = weight.shape[0]
     return nn.Sequential(convolution, nn.BatchNorm2d(int(outputs)), nn.ReLU(inplace=True))
 
 

@@ -127,7 +127,8 @@ def model() -> FNO:
 
 def relative_l2(found: Tensor, wanted: Tensor) -> Tensor:
     """Return the mean over fields of |found - wanted| / |wanted|."""
-    return ((found - wanted).norm(dim=-1) / wanted.norm(dim=-1)).mean()
+    result: Tensor = ((found - wanted).norm(dim=-1) / wanted.norm(dim=-1)).mean()
+    return result
 
 
 def train(module: nn.Module) -> None:

@@ -79,7 +79,8 @@ class LiFT(nn.Module):
         seen = relu(self.shapes(relu(self.lines(image))))
         y = torch.cat([pixel_shuffle(self.finer(features), 2), seen], 1)
         y = relu(self.norm1(self.mix1(y)))
-        return self.last(relu(self.norm2(self.mix2(y))))
+        result: Tensor = self.last(relu(self.norm2(self.mix2(y))))
+        return result
 
 
 class Lifted(nn.Module):
@@ -92,7 +93,8 @@ class Lifted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 1, h, w) -> (N, WIDTH, 2h / PATCH, 2w / PATCH)."""
-        return self.lift(x, self.encoder(x))
+        result: Tensor = self.lift(x, self.encoder(x))
+        return result
 
 
 def scenes(batch: Batch) -> Batch:

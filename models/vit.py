@@ -23,7 +23,8 @@ class Block(nn.Module):
         query, key, value = found.permute(2, 0, 3, 1, 4)
         seen = scaled_dot_product_attention(query, key, value)
         x = x + self.mixed(seen.transpose(1, 2).flatten(2))
-        return x + self.narrow(gelu(self.widen(self.norm2(x))))
+        result: Tensor = x + self.narrow(gelu(self.widen(self.norm2(x))))
+        return result
 
 
 class Encoder(nn.Module):
@@ -45,4 +46,5 @@ class Encoder(nn.Module):
         y = self.patches(x)
         y = y + interpolate(self.places, y.shape[2:], mode="bilinear")
         tokens: Tensor = self.blocks(y.flatten(2).transpose(1, 2))
-        return tokens.transpose(1, 2).unflatten(2, y.shape[2:])
+        result: Tensor = tokens.transpose(1, 2).unflatten(2, y.shape[2:])
+        return result

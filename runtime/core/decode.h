@@ -1,6 +1,6 @@
-// Codes -> quads. A format stores 64 codes (16 rows x 4 slots) in a register's worth of bits; every
-// decoder hands its quads to `sink(quad_index, Bytes)`, in the order in which activations are
-// stored (see activation.h).
+// Codes -> weights. A format stores 64 codes (16 rows x 4 slots) in a register's worth of bits;
+// every decoder hands its weights to `sink(i, first, second)`, the two quads of octet i, in the
+// order in which activations are stored (see activation.h).
 #pragma once
 
 #include "core/packed.h"
@@ -16,25 +16,23 @@ struct Decoder<1, 4> {
   Table<4, 0> table;
   explicit Decoder(const int8_t *grid) : table(grid, 1) {}
   template <class Sink>
-  void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int quad = 0; quad < columns / 4; quad += 2, codes += 64) {
+  SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
+    for (int octet = 0; octet < columns / 8; ++octet, codes += 64) {
       const Bytes two = load_bytes(codes);
-      sink(quad, table(shift_and_mask<0, 15>(two)));
-      sink(quad + 1, table(shift_and_mask<4, 15>(two)));
+      sink(octet, table(shift_and_mask<0, 15>(two)), table(shift_and_mask<4, 15>(two)));
     }
   }
 };
 
-// Pairs: a register of 64 codes is the even columns' quad, then the odd columns' quad.
+// Pairs: a register of 64 codes is one octet, even columns before odd.
 template <int kBits>
 struct Pairs {
   Table<kBits, 0> even;
   Table<kBits, 1> odd;
   explicit Pairs(const int8_t *grid) : even(grid, 2), odd(grid, 2) {}
   template <class Sink>
-  void operator()(int quad, const Bytes &codes, Sink &&sink) const {
-    sink(quad, even(codes));
-    sink(quad + 1, odd(codes));
+  SMALTI_INLINE void operator()(int octet, const Bytes &codes, Sink &&sink) const {
+    sink(octet, even(codes), odd(codes));
   }
 };
 
@@ -43,11 +41,11 @@ struct Decoder<2, 4> {
   Pairs<4> pairs;
   explicit Decoder(const int8_t *grid) : pairs(grid) {}
   template <class Sink>
-  void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int quad = 0; quad < columns / 4; quad += 4, codes += 64) {
+  SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
+    for (int octet = 0; octet < columns / 8; octet += 2, codes += 64) {
       const Bytes two = load_bytes(codes);
-      pairs(quad, shift_and_mask<0, 15>(two), sink);
-      pairs(quad + 2, shift_and_mask<4, 15>(two), sink);
+      pairs(octet, shift_and_mask<0, 15>(two), sink);
+      pairs(octet + 1, shift_and_mask<4, 15>(two), sink);
     }
   }
 };
@@ -57,13 +55,12 @@ struct Decoder<2, 6> {
   Pairs<6> pairs;
   explicit Decoder(const int8_t *grid) : pairs(grid) {}
   template <class Sink>
-  void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int quad = 0; quad < columns / 4; quad += 8, codes += 192) {
-      const Bytes a = load_bytes(codes), b = load_bytes(codes + 64), c = load_bytes(codes + 128);
-      pairs(quad, a, sink);
-      pairs(quad + 2, b, sink);
-      pairs(quad + 4, c, sink);
-      pairs(quad + 6, top_bits(a, b, c), sink);
+  SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
+    for (int octet = 0; octet < columns / 8; octet += 4, codes += 192) {
+      pairs(octet, load_bytes(codes), sink);
+      pairs(octet + 1, load_bytes(codes + 64), sink);
+      pairs(octet + 2, load_bytes(codes + 128), sink);
+      pairs(octet + 3, top_bits(codes), sink);
     }
   }
 };
@@ -73,9 +70,9 @@ struct Decoder<2, 8> {
   Pairs<8> pairs;
   explicit Decoder(const int8_t *grid) : pairs(grid) {}
   template <class Sink>
-  void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int quad = 0; quad < columns / 4; quad += 2, codes += 64)
-      pairs(quad, load_bytes(codes), sink);
+  SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
+    for (int octet = 0; octet < columns / 8; ++octet, codes += 64)
+      pairs(octet, load_bytes(codes), sink);
   }
 };
 
@@ -84,13 +81,10 @@ struct Decoder<4, 8> {
   Table4 table;
   explicit Decoder(const int8_t *grid) : table(grid) {}
   template <class Sink>
-  void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int quad = 0; quad < columns / 4; quad += 4, codes += 64) {
-      const Bytes four = load_bytes(codes);
-      sink(quad, table.slot<0>(four));
-      sink(quad + 1, table.slot<1>(four));
-      sink(quad + 2, table.slot<2>(four));
-      sink(quad + 3, table.slot<3>(four));
+  SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
+    for (int octet = 0; octet < columns / 8; octet += 2, codes += 64) {
+      sink(octet, table.slot<0>(codes), table.slot<1>(codes));
+      sink(octet + 1, table.slot<2>(codes), table.slot<3>(codes));
     }
   }
 };

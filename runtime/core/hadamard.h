@@ -29,7 +29,11 @@ inline void flip_lanes(uint32_t bits, float *x) {
                          kSign >> 4, kSign >> 5, kSign >> 6, kSign >> 7};
   Words lanes;
   memcpy(&lanes, x, sizeof lanes);
-  lanes ^= (bits * to_sign) & kSign;
+  by_halves(
+      lanes,
+      [bits](const auto &a, const auto &b)
+          SMALTI_INLINE_LAMBDA { return a ^ ((bits * b) & kSign); },
+      lanes, to_sign);
   memcpy(x, &lanes, sizeof lanes);
 }
 
@@ -116,7 +120,7 @@ inline void stage(float *x, int64_t count, int distance) {
   }
 }
 
-inline void stage_of_lanes(float *x, int64_t count, int distance) {
+inline void stage_of_lanes(float *x, int64_t count, int64_t distance) {
   for (int64_t base = 0; base < count; base += 2 * distance) {
     for (int64_t i = base; i < base + distance; i += kLanes) {
       Floats a, b;
@@ -128,23 +132,34 @@ inline void stage_of_lanes(float *x, int64_t count, int distance) {
   }
 }
 
-// The stages at `distance` and twice that, in one pass over memory.
-inline void two_stages_of_lanes(float *x, int64_t count, int distance) {
-  const int d = distance;
-  for (int64_t base = 0; base < count; base += 4 * d) {
-    for (int64_t i = base; i < base + d; i += kLanes) {
-      Floats a, b, c, e;
-      load(x + i, a);
-      load(x + i + d, b);
-      load(x + i + 2 * d, c);
-      load(x + i + 3 * d, e);
-      const Floats ab = a + b, ce = c + e, a_b = a - b, c_e = c - e;
-      store(ab + ce, x + i);
-      store(a_b + c_e, x + i + d);
-      store(ab - ce, x + i + 2 * d);
-      store(a_b - c_e, x + i + 3 * d);
+// Three stages, of eight values, the nearest first.
+SMALTI_INLINE void three_stages(Floats *v) {
+  unrolled<3>([&](int log) SMALTI_INLINE_LAMBDA {
+    unrolled<4>([&](int k) SMALTI_INLINE_LAMBDA {
+      const int d = 1 << log, first = k / d * 2 * d + k % d;
+      const Floats a = v[first], b = v[first + d];
+      v[first] = a + b;
+      v[first + d] = a - b;
+    });
+  });
+}
+
+// The stages at `distance`, twice and four times that, in one pass over memory.
+inline void three_stages_of_lanes(float *x, int64_t count, int64_t distance) {
+  for (int64_t base = 0; base < count; base += 8 * distance) {
+    for (int64_t i = base; i < base + distance; i += kLanes) {
+      Floats v[8];
+      unrolled<8>([&](int k) SMALTI_INLINE_LAMBDA { load(x + i + k * distance, v[k]); });
+      three_stages(v);
+      unrolled<8>([&](int k) SMALTI_INLINE_LAMBDA { store(v[k], x + i + k * distance); });
     }
   }
+}
+
+// The stages at distances from `distance`, kLanes or more, up to below `end`.
+inline void stages_of_lanes(float *x, int64_t count, int64_t distance, int64_t end) {
+  for (; 4 * distance < end; distance *= 8) three_stages_of_lanes(x, count, distance);
+  for (; distance < end; distance *= 2) stage_of_lanes(x, count, distance);
 }
 
 // norm times Sylvester's matrix of order `power`, on every run of that many values.
@@ -162,9 +177,7 @@ inline void sylvester(float *x, int64_t count, int power, float norm) {
   for (int64_t k = i; k < count; ++k) x[k] *= norm;
   for (int distance = 1; i < count && distance < power; distance *= 2)
     stage(x + i, count - i, distance);
-  int distance = kLanes;
-  for (; 2 * distance < power; distance *= 4) two_stages_of_lanes(x, count, distance);
-  if (distance < power) stage_of_lanes(x, count, distance);
+  stages_of_lanes(x, count, kLanes, power);
 }
 
 // out (m, kColumns) = Paley's matrix of order m times in (m, stride), for kColumns columns of it.
@@ -182,7 +195,7 @@ inline void paley_columns(const float *in, int m, int stride, float *out) {
 // x viewed as (m, size / m): multiplies from the left by Paley's matrix of order m.
 inline void paley_rows(float *x, int size, int m) {
   const int columns = size / m;
-  float in[kMaxBlock];
+  float in[kMaxBlock * kLanes];
   memcpy(in, x, size * sizeof *x);
   switch (columns) {
     case 1:
@@ -195,14 +208,25 @@ inline void paley_rows(float *x, int size, int m) {
   for (int k = 0; k < columns; k += kLanes) paley_columns<kLanes>(in + k, m, columns, x + k);
 }
 
+inline float hadamard_norm(int block) { return 1.0f / sqrtf(static_cast<float>(block)); }
+
 // In place, orthonormal, every block of `block` values of x (count is a multiple of block).
 inline void hadamard_blocks(float *x, int64_t count, int block) {
   if (block == 1) return;
   const int m = paley_order(block);
-  const float norm = 1.0f / sqrtf(static_cast<float>(block));
   const int64_t chunk = block % kLanes == 0 ? block : count;  // stays in cache, if lanes fit
-  for (int64_t base = 0; base < count; base += chunk) sylvester(x + base, chunk, block / m, norm);
+  for (int64_t base = 0; base < count; base += chunk)
+    sylvester(x + base, chunk, block / m, hadamard_norm(block));
   for (int64_t base = 0; base < count && m > 1; base += block) paley_rows(x + base, block, m);
+}
+
+// The same of one block of x (block), lane by lane, but for the norm: x has it already. So it may
+// have the stages at distances below `distance`.
+inline void hadamard_of_lanes(Floats *x, int block, int distance) {
+  const int m = paley_order(block);
+  float *floats = reinterpret_cast<float *>(x);
+  stages_of_lanes(floats, block * kLanes, distance * kLanes, block / m * kLanes);
+  if (m > 1) paley_rows(floats, block * kLanes, m);
 }
 
 inline Status check_block(int64_t block, int64_t width) {

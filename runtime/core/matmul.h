@@ -1,181 +1,119 @@
-// Rows of activations times packed weights: prepare the rows once, then, tile by tile, decode one
-// span of weights and meet every row with it. Sums of a span are exact integers; spans add up as
-// floats in one fixed order. Hence the same bits on every level and with any number of threads.
+// Rows of activations times packed weights. Few rows meet weights straight from the codes; many
+// come in blocks of kLanes, which share one decoding. Every output is one chain of sums that does
+// not depend on its neighbours: the same bits on every level and with any number of threads.
 #pragma once
 
-#include "core/activation.h"
-#include "core/decode.h"
+#include "core/floats.h"
+#include "core/integers.h"
 #include "core/ranges.h"
 
 namespace smalti::SMALTI_LEVEL {
 
-constexpr int64_t kMaxRows = 256;              // rows that share one decoding of the weights
+constexpr int64_t kFewRows = 3;                // decoding anew for each of them costs less
+constexpr int kMaxUnits = 32;                  // units (rows or blocks) that share one decoding
+constexpr int kTaskUnits = 16;                 // enough blocks for that to be cheap
 constexpr int64_t kActivationBytes = 1 << 20;  // prepared at once: about an L2 cache
 constexpr int64_t kPrepareCost = 8;            // of one activation, in multiplications
 
-// int8 activations: scaled integer sums.
-class Integers {
+// What a Source has to have:
+//   int64_t units() const: rows, or blocks of at most kLanes rows
+//   int rows(int64_t unit) const: of a block
+//   int64_t scratch_bytes() const, void start(void *scratch) const: of a thread that fills
+//   fill(int64_t unit, void *scratch) const: rotated activations, zero up to padded_columns:
+//     one row of floats, or Floats with lanes = rows, which may be overwritten
+//   void write(int64_t unit, int64_t tile, const float *out) const: takes out (rows, 16)
+
+// The prepared units from `first` on.
+template <class Mode, class Source>
+class Chunk {
  public:
-  static int64_t row_bytes(const Weights &w) {
-    return w.padded_columns * sizeof(Activation) + w.spans * sizeof(SpanScale);
+  Chunk(const Weights &w, float step, const Source &source, int64_t first, int64_t units,
+        void *memory)
+      : w_(w), mode_(w, step, memory, units), source_(source), first_(first), units_(units) {
+    for (int64_t i = 0; i < units; ++i) rows_[i] = source.rows(first + i);
   }
 
-  Integers(const Weights &w, float step, void *memory, int64_t rows)
-      : w_(w),
-        step_(step),
-        scales_(static_cast<SpanScale *>(memory)),
-        x_(reinterpret_cast<Activation *>(scales_ + rows * w.spans)) {}
-
-  void prepare(int64_t row, const float *x) const {
-    quantize_row(x, w_, x_ + row * w_.padded_columns, scales_ + row * w_.spans);
-  }
-
-  // out (rows, 16) += span s of a tile times all rows.
-  template <class D>
-  void meet(const D &decode, int64_t tile, int64_t s, int64_t rows, float *out) const {
-    const int columns = w_.span_columns(s);
-    const uint8_t *codes = w_.span_codes(tile, s);
-    float scales[kTileRows];
-    halves_to_floats(w_.span_scales(tile, s), scales);
-    if (rows == 1) {  // straight from the codes
-      meet_rows<1>(s, 0, scales, out, [&](auto &&use) {
-        decode(codes, columns, [&](int i, const Bytes &bytes) { use(i, to_quad(bytes)); });
-      });
-      return;
-    }
-    alignas(64) Quad quads[kMaxSpan / 4];
-    decode(codes, columns, [&](int i, const Bytes &bytes) { quads[i] = to_quad(bytes); });
-    const auto each_quad = [&](auto &&use) {
-      for (int i = 0; i < columns / 4; ++i) use(i, quads[i]);
-    };
-    int64_t row = 0;
-    for (; row + kBlockRows <= rows; row += kBlockRows)
-      meet_rows<kBlockRows>(s, row, scales, out, each_quad);
-    for (; row < rows; ++row) meet_rows<1>(s, row, scales, out, each_quad);
-  }
-
- private:
-  template <int kCount, class EachQuad>
-  void meet_rows(int64_t s, int64_t row, const float *scales, float *out,
-                 const EachQuad &each) const {
-    const int64_t stride = w_.padded_columns;
-    const Activation *x = x_ + row * stride + s * w_.span;
-    const SpanScale *activations = scales_ + row * w_.spans + s;
-    Sums sums[kCount];
-    unrolled<kCount>([&](int r) { sums[r] = start_sums(activations[r * w_.spans].sum); });
-    each([&](int i, const Quad &quad)
-             SMALTI_INLINE_LAMBDA { multiply_add<kCount>(quad, x + 4 * i, stride, sums); });
-    unrolled<kCount>([&](int r) SMALTI_INLINE_LAMBDA {
-      add_scaled(sums[r], scales, activations[r * w_.spans].scale * step_,
-                 out + (row + r) * kTileRows);
-    });
-  }
-
-  const Weights &w_;
-  float step_;
-  SpanScale *scales_;  // (rows, spans)
-  Activation *x_;      // (rows, padded_columns)
-};
-
-// Float activations: no rounding of theirs, four to five times slower than integers on AVX2.
-class FloatRows {
- public:
-  static int64_t row_bytes(const Weights &w) { return w.padded_columns * sizeof(float); }
-
-  FloatRows(const Weights &w, float step, void *memory, int64_t)
-      : w_(w), step_(step), x_(static_cast<float *>(memory)) {}
-
-  void prepare(int64_t row, const float *x) const {
-    order_row(x, w_, x_ + row * w_.padded_columns);
+  void prepare(int64_t begin, int64_t end, void *scratch) const {
+    source_.start(scratch);
+    for (int64_t i = begin; i < end; ++i) mode_.prepare(i, source_.fill(first_ + i, scratch));
   }
 
   template <class D>
-  void meet(const D &decode, int64_t tile, int64_t s, int64_t rows, float *out) const {
-    alignas(64) float weights[kMaxSpan * kTileRows];  // (columns, 16)
-    const int columns = w_.span_columns(s);
-    decode(w_.span_codes(tile, s), columns, [&](int i, const Bytes &bytes) {
-      quad_to_floats(to_quad(bytes), weights + i * 4 * kTileRows);
-    });
-    float tile_scales[kTileRows];
-    halves_to_floats(w_.span_scales(tile, s), tile_scales);
-    for (int64_t row = 0; row < rows; ++row) {
-      const float *x = x_ + row * w_.padded_columns + s * w_.span;
-      Floats low = {}, high = {};
-      for (int k = 0; k < columns; ++k) {
-        Floats w_low, w_high;
-        load(weights + k * kTileRows, w_low);
-        load(weights + k * kTileRows + kLanes, w_high);
-        low += w_low * x[k];
-        high += w_high * x[k];
-      }
-      float sums[kTileRows];
-      store(low, sums);
-      store(high, sums + kLanes);
-      for (int i = 0; i < kTileRows; ++i)
-        out[row * kTileRows + i] += sums[i] * tile_scales[i] * step_;
+  __attribute__((noinline)) void multiply(const D &decode, int64_t begin, int64_t end) const {
+    constexpr int kUnitSums = Mode::kUnit * kTileRows;
+    for (int64_t tile = begin; tile < end; ++tile) {
+      alignas(64) float out[kMaxUnits * kUnitSums];
+      memset(out, 0, units_ * kUnitSums * sizeof *out);
+      mode_.meet(decode, tile, rows_, units_, out);
+      for (int64_t i = 0; i < units_; ++i) source_.write(first_ + i, tile, out + i * kUnitSums);
     }
   }
 
  private:
   const Weights &w_;
-  float step_;
-  float *x_;  // (rows, padded_columns)
+  Mode mode_;
+  const Source &source_;
+  int64_t first_, units_;
+  int rows_[kMaxUnits];
 };
 
-// A chunk of at most kMaxRows rows.
-//   fill(row, count, buffer) -> const float *: count rotated rows, at most kLanes, each padded with
-//     zeros to padded_columns; may use the buffer, which has room for them
-//   write(first_row, rows, tile, out): takes out (rows, 16)
-template <class Mode, class Fill, class Write>
-inline Status multiply_chunk(const Weights &w, float step, int64_t first, int64_t rows,
-                             const Parallel &parallel, const Fill &fill, const Write &write) {
-  const int64_t bytes = rows * Mode::row_bytes(w);
+// Units apart: every task prepares its own and meets all tiles with them.
+template <class Mode, class Source>
+inline Status multiply_apart(const Weights &w, float step, const Source &source,
+                             const Parallel &parallel) {
+  const int64_t units = source.units(), extra = round_up(source.scratch_bytes(), 64);
+  const int64_t bytes = extra + kTaskUnits * Mode::unit_bytes(w);
+  bool exhausted = false;
+  with_decoder(w, [&](const auto &decode) {
+    parallel((units + kTaskUnits - 1) / kTaskUnits, [&](int64_t task) {
+      char *memory = static_cast<char *>(scratch(Slot::kTask, bytes));
+      if (memory == nullptr) return __atomic_store_n(&exhausted, true, __ATOMIC_RELAXED);
+      const int64_t first = task * kTaskUnits, left = units - first;
+      const int64_t count = left < kTaskUnits ? left : kTaskUnits;
+      const Chunk<Mode, Source> chunk(w, step, source, first, count, memory + extra);
+      chunk.prepare(0, count, memory);
+      chunk.multiply(decode, 0, w.tiles);
+    });
+  });
+  return exhausted ? no_memory(bytes) : Status();
+}
+
+// Tiles apart: all threads prepare the units, then every task meets them with tiles of its own.
+template <class Mode, class Source>
+inline Status multiply_chunk(const Weights &w, float step, const Source &source, int64_t first,
+                             int64_t units, const Parallel &parallel) {
+  const int64_t bytes = units * Mode::unit_bytes(w);
   void *memory = scratch(Slot::kCall, bytes);
   if (memory == nullptr) return no_memory(bytes);
-  const Mode mode(w, step, memory, rows);
-  const int64_t buffer_bytes = kLanes * w.padded_columns * sizeof(float);
+  const Chunk<Mode, Source> chunk(w, step, source, first, units, memory);
+  const int64_t values = Mode::kUnit * w.padded_columns;
   bool exhausted = false;
-  in_ranges(parallel, rows, kPrepareCost * w.padded_columns, [&](int64_t begin, int64_t end) {
-    float *buffer = static_cast<float *>(scratch(Slot::kTask, buffer_bytes));
-    if (buffer == nullptr) __atomic_store_n(&exhausted, true, __ATOMIC_RELAXED);
-    for (int64_t row = begin; row < end && buffer != nullptr; row += kLanes) {
-      const int64_t count = end - row < kLanes ? end - row : kLanes;
-      const float *x = fill(first + row, count, buffer);
-      for (int64_t i = 0; i < count; ++i) mode.prepare(row + i, x + i * w.padded_columns);
-    }
+  in_ranges(parallel, units, kPrepareCost * values, [&](int64_t begin, int64_t end) {
+    void *own = scratch(Slot::kTask, source.scratch_bytes());
+    if (own == nullptr) return __atomic_store_n(&exhausted, true, __ATOMIC_RELAXED);
+    chunk.prepare(begin, end, own);
   });
-  if (exhausted) return no_memory(buffer_bytes);
+  if (exhausted) return no_memory(source.scratch_bytes());
   with_decoder(w, [&](const auto &decode) {
-    in_ranges(parallel, w.tiles, rows * kTileRows * w.padded_columns,
-              [&](int64_t begin, int64_t end) {
-                for (int64_t tile = begin; tile < end; ++tile) {
-                  alignas(64) float out[kMaxRows * kTileRows];
-                  memset(out, 0, rows * kTileRows * sizeof *out);
-                  for (int64_t s = 0; s < w.spans; ++s) mode.meet(decode, tile, s, rows, out);
-                  write(first, rows, tile, out);
-                }
-              });
+    in_ranges(parallel, w.tiles, units * values * kTileRows,
+              [&](int64_t begin, int64_t end) { chunk.multiply(decode, begin, end); });
   });
   return Status();
 }
 
-template <class Mode, class Fill, class Write>
-inline Status multiply_rows(const Weights &w, float step, int64_t rows, const Parallel &parallel,
-                            const Fill &fill, const Write &write) {
-  const int64_t fitting = kActivationBytes / Mode::row_bytes(w);
-  const int64_t chunk = fitting < 8 ? 8 : fitting < kMaxRows ? fitting : kMaxRows;
-  for (int64_t first = 0; first < rows; first += chunk) {
-    const int64_t count = rows - first < chunk ? rows - first : chunk;
-    SMALTI_TRY(multiply_chunk<Mode>(w, step, first, count, parallel, fill, write));
+template <class Mode, class Source>
+inline Status multiply(const Weights &w, float step, const Source &source,
+                       const Parallel &parallel) {
+  const int64_t units = source.units(), fitting = kActivationBytes / Mode::unit_bytes(w);
+  if constexpr (Mode::kUnit > 1) {
+    if (units / kTaskUnits > w.tiles) return multiply_apart<Mode>(w, step, source, parallel);
+  }
+  const int64_t chunk = fitting < 1 ? 1 : fitting < kMaxUnits ? fitting : kMaxUnits;
+  for (int64_t first = 0; first < units; first += chunk) {
+    const int64_t count = units - first < chunk ? units - first : chunk;
+    SMALTI_TRY(multiply_chunk<Mode>(w, step, source, first, count, parallel));
   }
   return Status();
-}
-
-template <class Fill, class Write>
-inline Status multiply(const Weights &w, float step, bool int8_activations, int64_t rows,
-                       const Parallel &parallel, const Fill &fill, const Write &write) {
-  return int8_activations ? multiply_rows<Integers>(w, step, rows, parallel, fill, write)
-                          : multiply_rows<FloatRows>(w, step, rows, parallel, fill, write);
 }
 
 }  // namespace smalti::SMALTI_LEVEL

@@ -29,8 +29,8 @@ struct Header {
 
 struct Weights {
   Header header;
-  int64_t tiles, groups, spans, padded_columns, tile_bytes;
-  int span;                // columns per integer sum
+  int64_t tiles, groups, spans, padded_columns, tile_bytes, span_bytes;
+  int span;                // columns per integer sum: a group, if there are groups
   const uint8_t *codes;    // (tiles, tile_bytes)
   const uint16_t *scales;  // fp16 (tiles, groups, kTileRows)
   const int8_t *grid;      // (2^bits, p)
@@ -40,11 +40,10 @@ struct Weights {
     return static_cast<int>(left < span ? left : span);
   }
   const uint8_t *span_codes(int64_t tile, int64_t s) const {
-    return codes + tile * tile_bytes + s * span / header.p * header.bits * kTileRows / 8;
+    return codes + tile * tile_bytes + s * span_bytes;
   }
   const uint16_t *span_scales(int64_t tile, int64_t s) const {
-    const int64_t group = header.group == 0 ? 0 : s * span / header.group;
-    return scales + (tile * groups + group) * kTileRows;
+    return scales + (tile * groups + (groups == 1 ? 0 : s)) * kTileRows;
   }
 };
 
@@ -62,6 +61,13 @@ inline bool known_format(const Header &h) {
   const int format = h.p * 10 + h.bits;
   const bool grid = format == 14 || format == 24 || format == 26 || format == 28 || format == 48;
   return grid && (h.group == 0 || h.group == 64 || h.group == 128 || h.group == 256);
+}
+
+// Products of two such numbers and of activations, which stay within 127 too, fit into 16 bits.
+inline bool within_127(const int8_t *grid, int64_t count) {
+  bool within = true;
+  for (int64_t i = 0; i < count; ++i) within &= grid[i] != -128;
+  return within;
 }
 
 // Grids of 64 and 256 pairs are symmetric: the top two bits of a code are the signs of its two
@@ -122,12 +128,15 @@ inline Status open_weights(const Tensor &codes, const Tensor &scales, const Tens
   w->span = h.group == 0 ? kMaxSpan : static_cast<int>(h.group);
   w->spans = (w->padded_columns + w->span - 1) / w->span;
   w->tile_bytes = w->padded_columns / h.p * h.bits * kTileRows / 8;
+  w->span_bytes = w->span / h.p * h.bits * kTileRows / 8;
   w->codes = static_cast<const uint8_t *>(codes.data) + kHeaderBytes;
   w->scales = static_cast<const uint16_t *>(scales.data);
   w->grid = static_cast<const int8_t *>(grid.data);
   SMALTI_TRY(expect_count("codes", elements(codes), kHeaderBytes + w->tiles * w->tile_bytes));
   SMALTI_TRY(expect_count("scales", elements(scales), w->tiles * w->groups * kTileRows));
   SMALTI_TRY(expect_count("grid", elements(grid), int64_t{h.p} << h.bits));
+  if (!within_127(w->grid, elements(grid)))
+    return fail(SMALTI_CORRUPT, "grid: an entry is -128, they have to be within -127 .. 127");
   if (h.p == 2 && h.bits > 4 && !quadrant_symmetric(w->grid, h.bits))
     return fail(SMALTI_CORRUPT, "grid: not symmetric, as grids of %d pairs have to be",
                 1 << h.bits);

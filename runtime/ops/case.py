@@ -42,8 +42,8 @@ def random_grid(rng: np.random.Generator, form: Format) -> NDArray[np.int8]:
         quadrant[0] = 127
         corners = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
         return np.concatenate([quadrant * corner for corner in corners]).astype(np.int8)
-    grid = rng.integers(-128, 128, (form.n, form.p)).astype(np.int8)
-    grid[0], grid[-1] = -128, 127
+    grid = rng.integers(-127, 128, (form.n, form.p)).astype(np.int8)
+    grid[0], grid[-1] = -127, 127
     return grid
 
 

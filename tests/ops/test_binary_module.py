@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from smalti.export import export_onnx, export_tflite, fold_, tflite, tflite_direct
+from smalti.export import export_onnx, export_tflite, fold_
 from smalti.quant import quantize_
 from smalti.quant.training import fine_tune
 from smalti.runtime import Session
@@ -151,8 +151,7 @@ def test_a_layer_that_is_real_stays(trained: nn.Sequential) -> None:
     assert type(module[3]) is BinaryConv2d
 
 
-def test_both_engines_give_what_torch_gives(trained: nn.Sequential, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(tflite, "_lower", lambda m, args: tflite_direct.write(m, args))
+def test_both_engines_give_what_torch_gives(trained: nn.Sequential, tmp_path) -> None:
     module, x = copy.deepcopy(trained), batches(1)[0][0]
     fold_(module, (x,))
     layers = quantize_(module, {})

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from smalti.runtime.ops.binary_conv.packing import pack_bits
-from smalti.runtime.ops.case import Case, normal
+from smalti.runtime.ops.case import Array, Case, normal
 from smalti.runtime.ops.vq_conv.cases import GEOMETRIES, Geometry
 
 
@@ -18,7 +18,7 @@ def binary_case(rng: np.random.Generator, outputs: int, g: Geometry) -> Case:
     x[rng.random(g.x) < 0.1] = 0.0
     x[rng.random(g.x) < 0.1] = -0.0
     positive = rng.random((outputs, g.x[1], *g.kernel)) < 0.5
-    inputs = {"x": x, "codes": pack_bits(positive), "alpha": normal(rng, outputs)}
+    inputs: dict[str, Array] = {"x": x, "codes": pack_bits(positive), "alpha": normal(rng, outputs)}
     if rng.integers(0, 2):
         inputs["bias"] = normal(rng, outputs)
     attributes = {

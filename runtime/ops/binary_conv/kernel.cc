@@ -12,8 +12,8 @@ enum Input { kX, kCodes, kAlpha, kBias };
 enum Attributes { kOutChannels, kWindow };
 
 constexpr int64_t kMostPacked = int64_t{1} << 32;  // bytes of all images
-constexpr int64_t kAtOnce = 64;  // multiplications of bits that take as long as one of floats
-constexpr int kVectors = 2;      // whose pixels are packed at once
+constexpr int64_t kAtOnce = 64;    // multiplications of bits that take as long as one of floats
+constexpr int kPackedVectors = 2;  // whose pixels are packed at once
 
 Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
   return convolved_shape(inputs[kX], attributes[kOutChannels].i, attributes + kWindow, output);
@@ -65,10 +65,12 @@ void pack(const Call &call, const Convolution &c, uint8_t *nan) {
   const float *x = static_cast<const float *>(call.inputs[kX].data);
   in_ranges(call.parallel, in.count * parts, in.channels * size, [&](int64_t i, int64_t end) {
     for (; i < end; ++i) {
-      const int64_t n = i / parts, last = in.area() < size ? 0 : in.area() - size;
-      const int64_t first = i % parts * size < last ? i % parts * size : last;  // some twice
+      const int64_t n = i / parts, wanted = i % parts * size, last = in.area() - size;
+      const int64_t first = wanted < last ? wanted
+                            : last < 0    ? 0
+                                          : last;  // full vectors at the end
       const float *image = x + n * in.channels * in.area();
-      if (pack_pixels<kVectors>(in, image, first, c.packed + n * in.padded_bytes()))
+      if (pack_pixels<kVectors>(in, image, first, wanted - first, c.packed + n * in.padded_bytes()))
         __atomic_store_n(nan + n, 1, __ATOMIC_RELAXED);
     }
   });
@@ -150,10 +152,10 @@ Status run(const Call &call) {
   c.bias = static_cast<const float *>(call.inputs[kBias].data);
   uint8_t *nan;
   SMALTI_TRY(allocate(&c, &nan));
-  if (c.in.area() < kVectors * kLanes) {
+  if (c.in.area() < kPackedVectors * kLanes) {
     pack<1>(call, c, nan);
   } else {
-    pack<kVectors>(call, c, nan);
+    pack<kPackedVectors>(call, c, nan);
   }
   if (c.padded()) call.parallel(c.groups(), [&](int64_t group) { c.count_of_zeros(group); });
   multiply(call, c);

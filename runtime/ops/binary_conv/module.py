@@ -52,7 +52,8 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        return grads[0] * slope
+        found: Tensor = grads[0] * slope
+        return found
 
 
 class BinaryConv2d(_Window):
@@ -93,7 +94,8 @@ class BinaryConv2d(_Window):
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, C, H, W) -> (N, C', H', W')."""
         if self.training:  # alpha in the weights saves a pass over y
-            x, weight = _Sign.apply(x), self.kernels() * self.alpha.reshape(-1, 1, 1, 1)
+            sign: Any = _Sign.apply
+            x, weight = sign(x), self.kernels() * self.alpha.reshape(-1, 1, 1, 1)
             return conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation)
         y = conv2d(signs(x), self.kernels(), None, self.stride, self.padding, self.dilation)
         y = y * self.alpha.reshape(-1, 1, 1)

@@ -20,10 +20,10 @@ struct Images {
 // the `pixels` that a tiny image has; channels are `area` apart. NaN in a pixel leaves something in
 // its lane of nan.
 template <int kVectors>
-inline void sign_bits(const float *from, int64_t area, int64_t channels, int64_t pixels, Ints *to,
+inline void sign_bits(const float *from, int64_t area, int64_t channels, int64_t pixels, Words *to,
                       Ints &nan) {
-  unrolled<kVectors>([&](int i) SMALTI_INLINE_LAMBDA { to[i] = Ints{}; });
-  Ints bit = Ints{} + 1;
+  unrolled<kVectors>([&](int i) SMALTI_INLINE_LAMBDA { to[i] = Words{}; });
+  Words bit = Words{} + 1;
   for (int64_t c = 0; c < channels; ++c, from += area, bit += bit) {
     unrolled<kVectors>([&](int i) SMALTI_INLINE_LAMBDA {
       Floats x = {};
@@ -36,15 +36,16 @@ inline void sign_bits(const float *from, int64_t area, int64_t channels, int64_t
       is_above(Floats{}, x, below);
       is_nan(x, strange);
       nan |= strange;
-      to[i] |= ~below & bit;
+      to[i] |= ~reinterpret_cast<Words>(below) & bit;
     });
   }
 }
 
-// Packs kVectors times eight pixels of an image from `first` on, or all of a tiny one. Returns
-// whether there is a NaN among them.
+// Packs kVectors times eight pixels of an image from `first` on, or all of a tiny one, but for the
+// first `done` of them. Returns whether there is a NaN among them.
 template <int kVectors>
-inline bool pack_pixels(const Images &g, const float *image, int64_t first, uint8_t *packed) {
+inline bool pack_pixels(const Images &g, const float *image, int64_t first, int64_t done,
+                        uint8_t *packed) {
   const int64_t pixels = g.area() < kVectors * kLanes ? g.area() : kVectors * kLanes;
   int64_t y = first / g.width, x = first % g.width;
   uint8_t *places[kVectors * kLanes];
@@ -54,16 +55,16 @@ inline bool pack_pixels(const Images &g, const float *image, int64_t first, uint
   }
   Ints nan = {};
   for (int64_t c = 0; c < g.channels; c += 32) {
-    Ints bits[kVectors];
+    Words bits[kVectors];
     const int64_t left = g.channels - c;
     sign_bits<kVectors>(image + c * g.area() + first, g.area(), left < 32 ? left : 32, pixels, bits,
                         nan);
     uint32_t words[kVectors * kLanes];
     memcpy(words, bits, sizeof words);
     if (left > 24) {
-      for (int64_t i = 0; i < pixels; ++i) memcpy(places[i] + c / 8, &words[i], sizeof *words);
+      for (int64_t i = done; i < pixels; ++i) memcpy(places[i] + c / 8, &words[i], sizeof *words);
     } else {
-      for (int64_t i = 0; i < pixels; ++i) memcpy(places[i] + c / 8, &words[i], (left + 7) / 8);
+      for (int64_t i = done; i < pixels; ++i) memcpy(places[i] + c / 8, &words[i], (left + 7) / 8);
     }
   }
   return any(nan);

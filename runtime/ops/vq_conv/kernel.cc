@@ -1,7 +1,9 @@
 // 2-D convolution, NCHW: every output pixel's patch is gathered, rotated and met with the packed
-// weights. Patches are (channel, kernel row, kernel column), as Conv weights are. One group.
+// weights, eight pixels of a line at once. Patches are (channel, kernel row, kernel column), as
+// Conv weights are. One group.
 #include "core/hadamard.h"
 #include "core/matmul.h"
+#include "core/transpose.h"
 #include "core/window.h"
 #include "ops/vq_conv/patches.h"
 
@@ -50,73 +52,97 @@ Status check(const Call &call, const Weights &w, const Geometry &g) {
   return check_rotation(w.header, block, static_cast<uint64_t>(call.attributes[kSeed].i));
 }
 
-// Patches of `count` pixels from number `first` on, maybe of several images: to (count, stride).
-void gather(const Geometry &g, const float *images, int64_t first, int64_t count, float *to,
-            int64_t stride) {
-  for (int64_t done = 0; done < count;) {
-    const int64_t pixel = (first + done) % g.pixels(), left = g.out_width - pixel % g.out_width;
-    const int64_t part = left < count - done ? left : count - done;
-    const float *image = images + (first + done) / g.pixels() * g.image();
-    gather_patches(g, image, pixel, part, to + done * stride, stride);
-    done += part;
-  }
-}
+// Blocks of up to kLanes pixels of one output line, for multiply().
+struct Pixels {
+  Geometry g;
+  int64_t images, columns, padded_columns, channels;
+  int block;
+  uint64_t seed;
+  const float *x, *bias;
+  float *y;  // (images, channels, pixels)
 
-// One tile's channels of `count` pixels of one image: out (count, 16) -> y (channels, pixels).
-void scatter(const float *out, const float *bias, int64_t channels, int64_t count, int64_t pixels,
-             float *y) {
-  for (int64_t base = 0; base < channels; base += kLanes) {
-    for (int64_t k = 0; k < count; k += kLanes) {
-      const int64_t rows = count - k < kLanes ? count - k : kLanes;
-      Floats eight[kLanes] = {};
-      for (int64_t i = 0; i < rows; ++i) load(out + (k + i) * kTileRows + base, eight[i]);
+  // A thread's scratch: what columns see in a block of pixels, the columns, the taps.
+  Floats *seen(void *scratch) const { return static_cast<Floats *>(scratch); }
+  Tap *taps(void *scratch) const { return reinterpret_cast<Tap *>(seen(scratch) + padded_columns); }
+  Column *all_columns(void *scratch) const {
+    return reinterpret_cast<Column *>(taps(scratch) + g.taps());
+  }
+  int64_t scratch_bytes() const {
+    return padded_columns * sizeof(Floats) + g.taps() * sizeof(Tap) + columns * sizeof(Column);
+  }
+
+  int64_t units() const { return images * g.image_blocks(); }
+  int64_t image(int64_t unit) const { return unit / g.image_blocks(); }
+  int64_t line(int64_t unit) const { return unit % g.image_blocks() / g.line_blocks(); }
+  int64_t first_pixel(int64_t unit) const { return unit % g.line_blocks() * kLanes; }
+  int rows(int64_t unit) const {
+    const int64_t left = g.out_width - first_pixel(unit);
+    return left < kLanes ? static_cast<int>(left) : kLanes;
+  }
+
+  void start(void *scratch) const {
+    Column *column = all_columns(scratch);
+    find_columns(g, taps(scratch), column);
+    float *factors = reinterpret_cast<float *>(seen(scratch));
+    for (int64_t i = 0; i < columns; ++i) factors[i] = hadamard_norm(block);
+    flip_signs(seed, columns, factors);
+    for (int64_t i = 0; i < columns; ++i) column[i].factor = factors[i];
+    memset(seen(scratch) + columns, 0, (padded_columns - columns) * sizeof(Floats));
+  }
+
+  Floats *fill(int64_t unit, void *scratch) const {
+    const Corner corner(g, line(unit), first_pixel(unit));
+    const float *from = x + image(unit) * g.channels * g.plane() + corner.y * g.width + corner.x;
+    const Column *column = all_columns(scratch);
+    Floats *to = seen(scratch);
+    find_taps(g, corner, taps(scratch));
+    if (block / paley_order(block) < 8) {
+      gather(column, columns, from, g.stride[1], [](Floats *) {}, to);
+      for (int64_t i = 0; i < columns; i += block) hadamard_of_lanes(to + i, block, 1);
+      return to;
+    }
+    for (int64_t i = 0; i < columns; i += block) {
+      const auto mix = [](Floats *eight) SMALTI_INLINE_LAMBDA { three_stages(eight); };
+      gather(column + i, block, from, g.stride[1], mix, to + i);
+      hadamard_of_lanes(to + i, block, 8);
+    }
+    return to;
+  }
+
+  void write(int64_t unit, int64_t tile, const float *out) const {
+    const int64_t first = tile * kTileRows, count = rows(unit);
+    float *to = y + (image(unit) * channels + first) * g.pixels() + line(unit) * g.out_width +
+                first_pixel(unit);
+    for (int64_t half = 0; half < kTileRows; half += kLanes) {
+      Floats eight[kLanes];
+      for (int i = 0; i < kLanes; ++i) load(out + i * kTileRows + half, eight[i]);
       transpose(eight);
-      for (int64_t c = 0; c < kLanes && base + c < channels; ++c) {
-        if (bias != nullptr) eight[c] += bias[base + c];
-        float values[kLanes];
-        store(eight[c], values);
-        memcpy(y + (base + c) * pixels + k, values, rows * sizeof *values);
+      for (int64_t i = half; i < half + kLanes && first + i < channels; ++i, to += g.pixels()) {
+        if (bias != nullptr) eight[i - half] += bias[first + i];
+        store_first(eight[i - half], count, to);
       }
     }
   }
-}
+};
 
 Status run(const Call &call) {
   Weights w;
   SMALTI_TRY(open_weights(call.inputs[kCodes], call.inputs[kScales], call.inputs[kGrid], &w));
   const Geometry g = geometry(call);
   SMALTI_TRY(check(call, w, g));
-  const int64_t pixels = g.pixels(), columns = w.header.columns, channels = w.header.rows;
-  const int block = static_cast<int>(call.attributes[kBlock].i);
-  const uint64_t seed = static_cast<uint64_t>(call.attributes[kSeed].i);
-  const float *from = static_cast<const float *>(call.inputs[kX].data);
-  const float *bias = static_cast<const float *>(call.inputs[kBias].data);
-  float *to = static_cast<float *>(call.output->data);
-
-  const auto fill = [&](int64_t first, int64_t count, float *buffer) -> const float * {
-    gather(g, from, first, count, buffer, w.padded_columns);
-    for (int64_t i = 0; i < count; ++i) {
-      float *row = buffer + i * w.padded_columns;
-      flip_signs(seed, columns, row);
-      hadamard_blocks(row, columns, block);
-      memset(row + columns, 0, (w.padded_columns - columns) * sizeof *row);
-    }
-    return buffer;
-  };
-  // Rows of one tile are pixels, maybe of several images; out is (rows, 16).
-  const auto write = [&](int64_t first, int64_t rows, int64_t tile, const float *out) {
-    const int64_t channel = tile * kTileRows, left = channels - channel;
-    for (int64_t row = 0; row < rows;) {
-      const int64_t n = (first + row) / pixels, pixel = (first + row) % pixels;
-      const int64_t count = pixels - pixel < rows - row ? pixels - pixel : rows - row;
-      scatter(out + row * kTileRows, bias == nullptr ? nullptr : bias + channel,
-              left < kTileRows ? left : kTileRows, count, pixels,
-              to + (n * channels + channel) * pixels + pixel);
-      row += count;
-    }
-  };
-  return multiply(w, call.attributes[kStep].f, call.attributes[kInt8].i != 0,
-                  call.output->dims[0] * pixels, call.parallel, fill, write);
+  const Pixels pixels = {g,
+                         call.output->dims[0],
+                         w.header.columns,
+                         w.padded_columns,
+                         w.header.rows,
+                         static_cast<int>(call.attributes[kBlock].i),
+                         static_cast<uint64_t>(call.attributes[kSeed].i),
+                         static_cast<const float *>(call.inputs[kX].data),
+                         static_cast<const float *>(call.inputs[kBias].data),
+                         static_cast<float *>(call.output->data)};
+  const float step = call.attributes[kStep].f;
+  if (call.attributes[kInt8].i != 0) return multiply<IntegerBlocks>(w, step, pixels, call.parallel);
+  return multiply<FloatBlocks>(w, step, pixels, call.parallel);
 }
 
 }  // namespace

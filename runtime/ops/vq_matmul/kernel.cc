@@ -1,5 +1,6 @@
 // y = x W^T + bias, where x is rotated and W is packed in the rotated basis.
 #include "core/matmul.h"
+#include "core/transpose.h"
 
 namespace smalti::SMALTI_LEVEL {
 namespace {
@@ -13,6 +14,66 @@ Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
   if (output->rank > 0) output->dims[output->rank - 1] = attributes[kOutFeatures].i;
   return Status();
 }
+
+// x (rows, columns) -> y (rows, features), for multiply().
+struct Rows {
+  int64_t count, columns, padded_columns, features;
+  const float *x, *bias;
+  float *y;
+
+  int64_t units() const { return count; }
+  int rows(int64_t) const { return 1; }
+  int64_t scratch_bytes() const { return padded_columns * sizeof(float); }
+  void start(void *) const {}
+
+  const float *fill(int64_t row, void *scratch) const {
+    if (columns == padded_columns) return x + row * columns;
+    float *to = static_cast<float *>(scratch);
+    memcpy(to, x + row * columns, columns * sizeof *to);
+    memset(to + columns, 0, (padded_columns - columns) * sizeof *to);
+    return to;
+  }
+
+  void write(int64_t row, int64_t tile, const float *out) const {
+    const int64_t feature = tile * kTileRows, left = features - feature;
+    float *to = y + row * features + feature;
+    if (left < kTileRows) {
+      for (int64_t i = 0; i < left; ++i)
+        to[i] = out[i] + (bias == nullptr ? 0.0f : bias[feature + i]);
+      return;
+    }
+    for (int i = 0; i < kTileRows; i += kLanes) {
+      Floats sums, add = {};
+      load(out + i, sums);
+      if (bias != nullptr) load(bias + feature + i, add);
+      store(sums + add, to + i);
+    }
+  }
+};
+
+// The same rows in blocks of kLanes.
+struct Blocks {
+  Rows all;
+
+  int64_t units() const { return (all.count + kLanes - 1) / kLanes; }
+  int rows(int64_t block) const {
+    const int64_t left = all.count - block * kLanes;
+    return left < kLanes ? static_cast<int>(left) : kLanes;
+  }
+  int64_t scratch_bytes() const { return all.padded_columns * sizeof(Floats); }
+  void start(void *) const {}
+
+  Floats *fill(int64_t block, void *scratch) const {
+    Floats *to = static_cast<Floats *>(scratch);
+    load_columns(all.x + block * kLanes * all.columns, rows(block), all.columns, to);
+    memset(to + all.columns, 0, (all.padded_columns - all.columns) * sizeof *to);
+    return to;
+  }
+
+  void write(int64_t block, int64_t tile, const float *out) const {
+    for (int i = 0; i < rows(block); ++i) all.write(block * kLanes + i, tile, out + i * kTileRows);
+  }
+};
 
 Status run(const Call &call) {
   const Tensor &x = call.inputs[kX], &bias = call.inputs[kBias];
@@ -28,27 +89,20 @@ Status run(const Call &call) {
                 static_cast<long long>(features));
   if (bias.data != nullptr) SMALTI_TRY(expect_count("bias", elements(bias), features));
 
-  const float *from = static_cast<const float *>(x.data);
-  const float *add = static_cast<const float *>(bias.data);
-  float *to = static_cast<float *>(call.output->data);
-  const auto fill = [&](int64_t row, int64_t count, float *buffer) -> const float * {
-    if (columns == w.padded_columns) return from + row * columns;
-    memset(buffer, 0, count * w.padded_columns * sizeof *buffer);
-    for (int64_t i = 0; i < count; ++i)
-      memcpy(buffer + i * w.padded_columns, from + (row + i) * columns, columns * sizeof *buffer);
-    return buffer;
-  };
-  const auto write = [&](int64_t first, int64_t rows, int64_t tile, const float *out) {
-    const int64_t feature = tile * kTileRows;
-    const int64_t count = features - feature < kTileRows ? features - feature : kTileRows;
-    for (int64_t row = 0; row < rows; ++row) {
-      float *y = to + (first + row) * features + feature;
-      for (int64_t i = 0; i < count; ++i)
-        y[i] = out[row * kTileRows + i] + (add == nullptr ? 0.0f : add[feature + i]);
-    }
-  };
-  return multiply(w, call.attributes[kStep].f, call.attributes[kInt8].i != 0, elements(x) / columns,
-                  call.parallel, fill, write);
+  const Rows rows = {elements(x) / columns,
+                     columns,
+                     w.padded_columns,
+                     features,
+                     static_cast<const float *>(x.data),
+                     static_cast<const float *>(bias.data),
+                     static_cast<float *>(call.output->data)};
+  const float step = call.attributes[kStep].f;
+  const bool int8 = call.attributes[kInt8].i != 0, few = rows.count <= kFewRows;
+  if (few && int8) return multiply<IntegerRows>(w, step, rows, call.parallel);
+  if (few) return multiply<FloatRows>(w, step, rows, call.parallel);
+  const Blocks blocks = {rows};
+  if (int8) return multiply<IntegerBlocks>(w, step, blocks, call.parallel);
+  return multiply<FloatBlocks>(w, step, blocks, call.parallel);
 }
 
 }  // namespace
