@@ -65,7 +65,7 @@ def in_int8(module: nn.Module) -> Storage:
 
 
 def around_tables(module: nn.Module, row: str, *, int8: bool) -> Storage:
-    """Return a row's tables, and int8, if it can be had, in the layers: they have little to gain."""
+    """Return a row's tables, and int8, if it can be had, for layers, which have little to gain."""
     return Storage(in_int8(module).layers if int8 else {}, _tables(module, row))
 
 
