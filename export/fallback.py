@@ -127,12 +127,10 @@ def _function(node: ir.Node, graph: ir.Graph, number: int, fallback: str) -> ir.
     if fallback == "nofold" and "codes" in names:
         _hang_on_first_input(graph, graph.inputs[names.index("codes")])
     _guard(graph, number)
-    for inner in graph:
-        inner.metadata_props.clear()
-    for value in [*graph.inputs, *graph.outputs]:
-        value.metadata_props.clear()
     for value, name in zip(graph.inputs, names, strict=False):
+        value.metadata_props.clear()
         value.name = name
+    _shorten(graph)
     graph.opset_imports.clear()
     graph.opset_imports[""] = OPSET
     return ir.Function(
@@ -142,6 +140,16 @@ def _function(node: ir.Node, graph: ir.Graph, number: int, fallback: str) -> ir.
         graph=graph,
         attributes=[ir.Attr("signature", ir.AttributeType.INT, None)],
     )
+
+
+def _shorten(graph: ir.Graph) -> None:
+    """Keep no notes and no long names: they were half of a function, and much of a small file."""
+    for node in graph:
+        node.metadata_props.clear()
+        node.name = None
+    for number, value in enumerate(value for node in graph for value in node.outputs):
+        value.metadata_props.clear()
+        value.name = f"v{number}"
 
 
 def _initializers_to_constants(graph: ir.Graph) -> None:

@@ -39,10 +39,13 @@ class Listed:
 
     @property
     def paper(self) -> str:
-        """Authors and year of the first paper."""
+        """Authors and year of the first paper; of three or more authors the first."""
         first = self.about.papers[0] if self.about.papers else ""
-        match = re.match(r".*?\d{4}", first)
-        return match[0] if match else first
+        match = re.match(r"(.*?) (\d{4})", first)
+        if match is None:
+            return first
+        names = match[1].split(", ")
+        return f"{names[0]} et al. {match[2]}" if len(names) > 2 else match[0]
 
     def cached_parameters(self) -> int | None:
         """Count the numbers in the file of trained weights; None without it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from smalti.devices.machine import cores
 from smalti.models.zoo import kept, pictures
 from smalti.models.zoo.kept import Results, Score
-from smalti.models.zoo.storage import ROWS
+from smalti.models.zoo.storage import INT8, ROWS
 from smalti.models.zoo.subject import Subject, torch_run
 from smalti.quant.plan import FLOAT
 from smalti.runtime import native
@@ -78,6 +78,8 @@ class _Work:
         todo = [engine for engine in self.engines if not self._has(row, engine)]
         if row in self.results.notes or not todo:
             return
+        refused = self.results.scores.get(INT8, {}).get("tflite", Score()).reason
+        self.subject.int8 = not refused
         note = self._note(row)
         if note:
             self.results.notes[row] = note

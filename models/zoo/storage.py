@@ -64,14 +64,16 @@ def in_int8(module: nn.Module) -> Storage:
     return Storage(layers, _tables(module, INT8))
 
 
+def around_tables(module: nn.Module, row: str, *, int8: bool) -> Storage:
+    """Return a row's tables, and int8, if it can be had, for layers, which have little to gain."""
+    return Storage(in_int8(module).layers if int8 else {}, _tables(module, row))
+
+
 def planned(module: nn.Module, costs: Mapping[str, Sequence[Cost]], row: str) -> Storage:
     """Return the best use of the bytes that a row's one format for all layers would take.
 
-    Where tables hold most of the numbers, the layers around them take int8: there is little to
-    gain. costs: by layer, as `quant.sensitivity.costs` gives them.
+    costs: by layer, as `quant.sensitivity.costs` gives them.
     """
-    if mostly_tables(module):
-        return Storage(in_int8(module).layers, _tables(module, row))
     layers = dict(module.named_modules())
     known = {
         name: [cost for cost in ways if _kept(layers[name], cost)] for name, ways in costs.items()

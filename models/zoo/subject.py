@@ -29,6 +29,7 @@ from smalti.models.zoo.storage import (
     INT8,
     PLANNED,
     Storage,
+    around_tables,
     can_have,
     in_int8,
     mostly_tables,
@@ -39,7 +40,9 @@ from smalti.quant.apply import quantize_
 from smalti.quant.observe import tensors
 from smalti.quant.plan import Plan
 from smalti.quant.sensitivity import Cost, costs
+from smalti.quant.sums import Hessians
 from smalti.quant.targets import layers_with_weights
+from smalti.runtime.format import Format
 
 Array = NDArray[Any]
 Run = Callable[..., list[Array]]
@@ -50,7 +53,9 @@ _MANY = 2_000_000  # parameters from which on more processes pay for their start
 class Subject:
     """A recipe of smalti.models with its module trained or loaded, and folded.
 
-    work: a folder that keeps Hessians and finished layers. say: is told what is being done.
+    work: a folder that keeps Hessians and finished layers. say: is told what is being done. int8:
+    whether plans may use it; False, set before the first plan, where LiteRT's quantizer cannot tell
+    the layers apart.
 
     Raises:
         FileNotFoundError, ModuleNotFoundError: data or a package are missing; the recipe says what
@@ -58,7 +63,7 @@ class Subject:
     """
 
     def __init__(self, name: str, work: Path, say: Progress) -> None:
-        self._work, self.say = work, say
+        self._work, self.say, self.int8 = work, say, True
         say("training or loading")
         self.source = importlib.import_module(f"smalti.models.{name}")
         self.recipe = load_recipe(self.source.__name__)
@@ -97,12 +102,12 @@ class Subject:
     @cached_property
     def _costs(self) -> Mapping[str, Sequence[Cost]]:
         layers = [layer for _, layer in layers_with_weights(self.module)]
-        gain = any(can_have(layer, form) for layer in layers for form in FORMATS)
-        if mostly_tables(self.module) or not gain:
+        formats = [form for form in FORMATS if self.int8 or isinstance(form, Format)]
+        if not any(can_have(layer, form) for layer in layers for form in formats):
             return {}
         return costs(
             self.module,
-            FORMATS,
+            formats,
             self._calibration.hessians,
             rounding="yaqa",
             jobs=self._jobs,
@@ -114,7 +119,16 @@ class Subject:
         """Return the formats of a row."""
         if row == INT8:
             return in_int8(self.module)
-        return planned(self.module, self._costs, row) if row in PLANNED else Storage()
+        if row not in PLANNED:
+            return Storage()
+        if mostly_tables(self.module):
+            return around_tables(self.module, row, int8=self.int8)
+        return planned(self.module, self._costs, row)
+
+    def _hessians(self, row: str) -> Hessians:
+        if row not in PLANNED or mostly_tables(self.module) or not self._costs:
+            return {}
+        return self._calibration.hessians
 
     def export(self, row: str, engine: str, path: Path) -> float:
         """Quantize as a row says and export; return the largest error against the module."""
@@ -125,7 +139,7 @@ class Subject:
         layers = quantize_(
             module,
             plan,
-            self._calibration.hessians if row in PLANNED and self._costs else None,
+            self._hessians(row),
             jobs=self._jobs,
             resume=self._work,
             progress=lambda name, i, n: self.say(f"{row}: quantizing {name} ({i + 1} of {n})"),
