@@ -7,6 +7,7 @@ import pytest
 from calls import ARM64_LEVELS, compile_program, differing, run_calls
 from oracle import FOLDERS, all_cases
 
+pytestmark = pytest.mark.timeout(900)  # of which most compiles
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
 CPUS = ("cortex-a53", "max")
 FORCED = (("neon", "cortex-a53"), ("dotprod", "cortex-a76"), ("i8mm", "max"))
