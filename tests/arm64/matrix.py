@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from arm64_system import rows, system, write_data
+from calls import ARM64_LEVELS
 from emulated import Machine, by_operator
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +18,8 @@ from root_fs import MissingToolError
 
 CPUS = ("cortex-a53", "cortex-a72", "cortex-a76", "neoverse-n1", "a64fx")
 CPUS += tuple(f"max,sve-default-vector-length={n}" for n in (16, 32, 64))
-ARM64 = Machine("aarch64", "aarch64-linux-gnu", CPUS)
+ARM64 = Machine("aarch64", "aarch64-linux-gnu", CPUS, ARM64_LEVELS)
+PACKED = ("VQMatMul", "VQConv")  # where levels differ
 # Engines pick other kernels of their own on another CPU, and a rotated activation within 1e-7 of
 # a tie may round either way; a weight decoded wrong gives 1e-2.
 TOLERANCE = 1e-3
@@ -34,6 +36,9 @@ def by_gcc(folder: Path) -> Cells:
         note(f"GCC, {cpu}")
         for op, cases, same in by_operator(ARM64.command(cpu, program)):
             cells[op, cpu] = cell(cases, same)
+        for level, command in ARM64.on_levels(cpu, program):
+            for op, cases, same in by_operator(command, PACKED):
+                cells[f"{op}, {level}", cpu] = cell(cases, same)
     return cells
 
 
@@ -68,7 +73,7 @@ def show(title: str, cells: Cells) -> None:
     table = Table("", *(cpu.replace("sve-default-vector-length=", "sve ") for cpu in CPUS))
     table.title, table.columns[0].no_wrap = title, True
     for row in sorted({row for row, _ in cells}):
-        table.add_row(row, *(cells[row, cpu] for cpu in CPUS))
+        table.add_row(row, *(cells.get((row, cpu), "-") for cpu in CPUS))
     Console(width=130).print(table)
 
 

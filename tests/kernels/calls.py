@@ -18,6 +18,12 @@ FLAGS = ["-std=c++17", "-fno-rtti", "-fno-threadsafe-statics", "-ffp-contract=of
 PORTABLE = ["-DSMALTI_LEVEL=portable"]
 COMMON = ['-DSMALTI_VERSION="portable"', "-fno-math-errno", "-Wno-psabi"]
 NAMES = ("avx2", "avx512", "neon", "dotprod", "i8mm")  # of levels, which levels.cc looks for
+# Levels of 64-bit ARM beside portable by GCC's flags, as CMakeLists.txt has them.
+ARM64_LEVELS = {
+    "neon": ["-fno-schedule-insns"],
+    "dotprod": ["-mtune=cortex-a76", "-march=armv8.2-a+dotprod"],
+    "i8mm": ["-mtune=cortex-a76", "-march=armv8.2-a+dotprod+i8mm"],
+}
 NEON_SOURCES = ("ops/vq_conv/kernel.cc", "ops/vq_matmul/kernel.cc", "core/table.cc")
 
 

@@ -4,17 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from calls import compile_program, differing
+from calls import ARM64_LEVELS, compile_program, differing, run_calls
 from oracle import FOLDERS, all_cases
 
+pytestmark = pytest.mark.timeout(900)  # of which most compiles
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
 CPUS = ("cortex-a53", "max")
-DOTPROD = "-march=armv8.2-a+dotprod"
-LEVELS = {
-    "neon": ["-fno-schedule-insns"],
-    "dotprod": ["-mtune=cortex-a76", DOTPROD],
-    "i8mm": ["-mtune=cortex-a76", f"{DOTPROD}+i8mm"],
-}
 FORCED = (("neon", "cortex-a53"), ("dotprod", "cortex-a76"), ("i8mm", "max"))
 
 
@@ -25,7 +20,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pytest.skip(f"{tool} is missing: apt install {package}")
     command = [COMPILER, "-O2", "-fno-exceptions"]
     folder = tmp_path_factory.mktemp("arm64")
-    return compile_program(command, [COMPILER, "-static"], folder, LEVELS)
+    return compile_program(command, [COMPILER, "-static"], folder, ARM64_LEVELS)
 
 
 def same_bits(program: Path, op: str, cpu: str, level: str, threads: int) -> bool:
@@ -44,3 +39,10 @@ def test_same_bits_as_here(program: Path, op: str, cpu: str) -> None:
 @pytest.mark.parametrize("op", ["VQMatMul", "VQConv"])
 def test_levels_of_their_own(program: Path, op: str, level: str, cpu: str) -> None:
     assert same_bits(program, op, cpu, level, 2)
+
+
+@pytest.mark.parametrize(("cpu", "best"), [("cortex-a53", "neon"), ("cortex-a76", "dotprod")])
+def test_a_level_that_the_cpu_lacks(program: Path, cpu: str, best: str) -> None:
+    command = [EMULATOR, "-cpu", cpu, "-E", "SMALTI_ISA=i8mm", str(program)]
+    said = run_calls(command, [], threads=1).stderr.decode()
+    assert said == f"smalti: SMALTI_ISA=i8mm is not a level of this CPU; using {best}\n"
