@@ -14,8 +14,9 @@ inline Status no_memory(int64_t bytes) {
               static_cast<long long>(bytes));
 }
 
-// Calls body(first, last) for ranges of [0, count) that differ by one in size at most, each of about
-// kTaskWork multiplications: many, so that threads have the same number of them, more or less.
+// Calls body(first, last) for ranges of [0, count) that differ by one in size at most, each of
+// about kTaskWork multiplications: many, so that threads have the same number of them, more or
+// less.
 template <class Body>
 inline void in_ranges(const Parallel &parallel, int64_t count, int64_t work_each,
                       const Body &body) {

@@ -39,6 +39,11 @@ _GEOMETRIES = (
     _Geometry("three-channels", x=(1, 3, 8, 8), strides=(2, 2)),
     _Geometry("many-pixels", x=(2, 8, 20, 17)),
     _Geometry("one-channel", x=(1, 1, 4, 4)),
+    _Geometry("wide", x=(1, 4, 3, 37)),
+    _Geometry("wide-strides", x=(1, 8, 5, 39), strides=(1, 2)),
+    _Geometry("wide-steps", x=(1, 8, 5, 39), strides=(1, 4), dilations=(1, 2)),
+    _Geometry("rotated-by-64", x=(1, 64, 4, 9)),
+    _Geometry("rotated-by-96", x=(1, 96, 2, 11), kernel=(1, 1), pads=(0, 0, 0, 0)),
     _Geometry("empty-batch", x=(0, 16, 6, 5)),
 )
 
