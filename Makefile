@@ -1,4 +1,5 @@
 # make demo    quantize a real model to 4, 3 and 2 bits, run it, print the table
+# make models  run every recipe of models/ and write docs/models.md
 # make test    everything that has to hold
 # make grids   recompute the stored grids
 # make wheel-arm64   the wheel of another machine, into dist/
@@ -21,11 +22,15 @@ ENGINE := onnx
 TARGET := plain
 ARM64 := PYTHONPATH=devices/arm64:devices/toolchain:tests:tests/kernels:tests/hosts $(BIN)/python tests/arm64
 
-.PHONY: demo test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 \
+.PHONY: demo models test lint grids clean container-arm64 test-container-arm64 test-arm64 test-c-arm64 \
   test-cross wasm test-wasm test-bundle
 
 demo: $(VENV)/demo
 	$(BIN)/python -m smalti.models.demo --out build
+
+models: $(VENV)/test
+	$(BIN)/smalti models run
+	$(BIN)/smalti models page
 
 test: $(VENV)/test lint
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
@@ -34,7 +39,7 @@ lint: $(VENV)/test build/src
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run -Werror $(NATIVE) $(EXAMPLES)
-	MYPYPATH=build/src:devices/arm64 $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality -p benchmarks.interpolation -m benchmarks.litert -m benchmarks.latency
+	MYPYPATH=build/src:devices/arm64 $(BIN)/mypy $(PACKAGES:%=-p smalti.%) -p benchmarks.quality -p benchmarks.interpolation -p benchmarks.matmul -m benchmarks.conv -m benchmarks.litert -m benchmarks.latency
 	PYTHONPATH=build/src $(BIN)/lint-imports --no-cache
 
 grids: $(VENV)/demo
@@ -81,7 +86,7 @@ $(CROSS)/ready: pyproject.toml
 	@touch $@
 
 # The folders under their import names, for tools that do not follow editable installs.
-build/src: $(PACKAGES)
+build/src: $(PACKAGES:%=%/__init__.py)  # not the folder models: that is a target
 	mkdir -p build/src/smalti
 	for p in $(PACKAGES); do ln -sfn ../../../$$p build/src/smalti/$$p; done
 	@touch build/src

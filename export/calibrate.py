@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 from smalti.export.recipe import Recipe, RecipeError
-from smalti.quant.observe import Batch, estimate
+from smalti.quant.observe import Batch, estimate, tensors
 from smalti.quant.random_inputs import random_batches
 from smalti.quant.sums import Hessians
 
 DATA = ("recipe", "random", "none")
 _RANDOM_BATCHES = 32
 _GRADIENTS = 4096  # at least so many samples' gradients; each pass draws other labels
+_IMAGES = 512  # so many where outputs are images, as every pixel has a gradient of its own
 
 Progress = Callable[[str], None]
 
@@ -46,7 +47,8 @@ def calibrate(
         return Calibration([], {})
     progress("reading calibration data")
     batches = _batches(recipe, module, data)
-    passes = ceil(_GRADIENTS / max(1, sum(len(batch[0]) for batch in batches)))
+    samples = sum(len(batch[0]) for batch in batches)
+    passes = ceil(_wanted(module, batches) / max(1, samples))
     count = passes * len(batches)
     hessians = estimate(
         module,
@@ -57,6 +59,13 @@ def calibrate(
         progress=lambda done: progress(f"calibrating: batch {done} of {count}"),
     )
     return Calibration(batches, hessians)
+
+
+@torch.no_grad()
+def _wanted(module: torch.nn.Module, batches: Sequence[Batch]) -> int:
+    """Return how many samples' gradients are needed."""
+    images = batches and all(output.dim() >= 4 for output in tensors(module(*batches[0])))
+    return _IMAGES if images else _GRADIENTS
 
 
 def _batches(recipe: Recipe, module: torch.nn.Module, data: str) -> list[Batch]:
@@ -73,7 +82,7 @@ def _batches(recipe: Recipe, module: torch.nn.Module, data: str) -> list[Batch]:
 def _digest(module: torch.nn.Module, batches: Sequence[Batch]) -> str:
     """Of all that decides the sums."""
     tensors = [
-        torch.tensor(_GRADIENTS),
+        torch.tensor([_GRADIENTS, _IMAGES]),
         *module.state_dict().values(),
         *(x for batch in batches for x in batch),
     ]

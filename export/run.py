@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ def export_recipe(
             _refine(module, recipe, found, status.update)
         done = Quantized(module, layers, engine_formats)
         errors = target.write(done, recipe, path, status.update)
+    weights += sum(prod(layer.shape) for layer in layers if layer.format == "binary")
     artifact = Session(path).artifact
     size = artifact.bytes
     layers_now = artifact.manifest["layers"]

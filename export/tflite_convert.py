@@ -13,8 +13,9 @@ import torch
 from ai_edge_litert import schema_py_generated as schema
 from litert_converter.mlir import ir
 from litert_converter.mlir.dialects import stablehlo
+from litert_torch.backend.experimental import torch_tfl  # noqa: F401 - LiteRT's operators in Torch
 from litert_torch.backend.lowerings import lower
-from torch import nn
+from torch import Tensor, nn
 
 from smalti.export.conventions import TFLITE_FUNCTIONS
 from smalti.export.functions import Functions
@@ -35,7 +36,7 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     """
     for op in load_ops().values():
         lower(op.overload)(_lowering(op))
-    with _signless(module) as unsigned, Functions(module, TFLITE_FUNCTIONS):
+    with _signless(module) as unsigned, Functions(module, _FUNCTIONS):
         content = litert_torch.convert(module, args).model_content()
     model = TFLiteModel.read(content)
     put_in_order(model)
@@ -43,6 +44,17 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     _restore(model, unsigned)
     _keep_input_types(model, args)
     return model
+
+
+def _topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
+    """Call LiteRT's own; the converter would write a sort, which LiteRT does not have."""
+    x = input.movedim(dim, -1)
+    values, indices = torch.ops.tfl.topk_v2(x if largest else -x, k)
+    values = values if largest else -values
+    return torch.return_types.topk((values.movedim(-1, dim), indices.long().movedim(-1, dim)))
+
+
+_FUNCTIONS = {**TFLITE_FUNCTIONS, torch.topk: _topk, Tensor.topk: _topk}
 
 
 def _lowering(op: TorchOp) -> Any:

@@ -7,15 +7,34 @@ picture, is made here. The weights stay in CACHE; delete that file to train agai
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smalti.models.pictures import portrait, psnr
+from smalti.models.about import About
+from smalti.models.pictures import portrait, psnr, side_by_side
 from smalti.models.trained import trained
 from smalti.runtime.ops.bilateral_slice.module import BilateralGrid, total_variation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ABOUT = About(
+    papers=(
+        "Gharbi, Chen, Barron, Hasinoff, Durand 2017, Deep Bilateral Learning for Real-Time Image "
+        "Enhancement, arXiv 1707.02880",
+        "Wang, Wang, Gong, Xue 2024, Bilateral Guided Radiance Field Processing, arXiv 2406.00448",
+    ),
+    metric="psnr",
+    rises=True,
+    data="matplotlib's portrait of Grace Hopper, 512 x 600 pixels, and an edit of it made here",
+    unit="dB",
+)
+
+REMARK = """The grid has no layers, and int8 is its one format of fewer bits: each of twelve
+coefficients has a scale and an offset."""
 
 CACHE = "bilateral.safetensors"  # under SMALTI_CACHE, else in build/
 STEPS, STRIDE = 150, 3  # of training, on one in three rows and columns of the photo
@@ -67,3 +86,14 @@ def evaluate(run: Run) -> dict[str, float]:
     wanted = edited(image).numpy()
     (found,) = run(image.numpy())
     return {"psnr": psnr(found, wanted), "psnr_unedited": psnr(image.numpy(), wanted)}
+
+
+def picture(runs: dict[str, Run]) -> Figure:
+    """Draw the photo, its edit, and what each file makes of the photo."""
+    image = photo()
+    wanted = edited(image).numpy()
+    shown = {"photo": image.numpy(), "edit": wanted}
+    for label, run in runs.items():
+        (found,) = run(image.numpy())
+        shown[f"{label}: {psnr(found, wanted):.1f} dB"] = found.clip(0, 1)
+    return side_by_side({name: [x[0].transpose(1, 2, 0)] for name, x in shown.items()})

@@ -67,7 +67,8 @@ def _embed(path: Path, texts: Sequence[str]) -> tuple[Array, float]:
     from smalti.runtime.session import Session
 
     run = Session(path, threads=os.cpu_count()).run
-    return minilm.encode(run, texts), minilm.evaluate(run).get("stsb_spearman", np.nan)
+    stsb = minilm.evaluate(run, batch=32, length=0).get("stsb_spearman", np.nan)
+    return minilm.encode(run, texts), stsb
 
 
 def mean_cosine(a: Embedded, b: Embedded) -> float:

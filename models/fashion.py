@@ -19,8 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from smalti.models.about import About
+from smalti.models.batches import Shuffled
 from smalti.models.trained import trained
-from smalti.quant.training import fine_tune
+from smalti.quant.training import Batch, fine_tune
+
+ABOUT = About(
+    papers=(
+        "Xiao, Rasul, Vollgraf 2017, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine "
+        "Learning Algorithms, arXiv 1708.07747",
+    ),
+    metric="accuracy",
+    rises=True,
+    data="Fashion-MNIST's 10000 test images, from Debian's dataset-fashion-mnist or SMALTI_DATA",
+)
 
 loss = "logits"  # what the outputs are: scores before the softmax, so errors compare by KL
 
@@ -116,33 +128,21 @@ def load(part: str) -> tuple[Array, Array]:
     return (images / np.float32(255)).astype(np.float32), labels.astype(np.int64)
 
 
-class Shuffled:
-    """Batches (images, labels) in a new order each epoch, half of the images mirrored."""
-
-    def __init__(self, images: Tensor, labels: Tensor, batch: int = BATCH) -> None:
-        self.images, self.labels, self.batch = images, labels, batch
-
-    def __len__(self) -> int:
-        return len(self.images) // self.batch
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.images))[: len(self) * self.batch]
-        for chosen in order.split(self.batch):
-            yield _mirror(self.images[chosen]), self.labels[chosen]
+def mirrored(batch: Batch) -> Batch:
+    """Mirror half of a batch's images at random."""
+    images, labels = batch
+    chosen = torch.rand(len(images), 1, 1, 1) < 0.5
+    return torch.where(chosen, images.flip(-1), images), labels
 
 
-def _mirror(images: Tensor) -> Tensor:
-    mirrored = torch.rand(len(images), 1, 1, 1) < 0.5
-    return torch.where(mirrored, images.flip(-1), images)
-
-
-def training_batches() -> Shuffled:
-    """Return the 60000 training images."""
+def training_batches(batch: int = BATCH) -> Shuffled:
+    """Return the 60000 training images and their labels, half of the images mirrored."""
     images, labels = load("train")
-    return Shuffled(torch.from_numpy(images), torch.from_numpy(labels))
+    data = torch.from_numpy(images), torch.from_numpy(labels)
+    return Shuffled(*data, batch=batch, change=mirrored)
 
 
-def error(module: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+def error(module: nn.Module, batch: Batch) -> Tensor:
     """Return the training loss: cross entropy with labels smoothed by 0.05."""
     return cross_entropy(module(batch[0]), batch[1], label_smoothing=0.05)
 
@@ -180,8 +180,8 @@ def calibration() -> Iterator[tuple[Tensor]]:
     yield from ((part,) for part in images.split(BATCH))
 
 
-def evaluate(run: Run) -> dict[str, float]:
-    """Return the accuracy on the 10000 test images."""
+def evaluate(run: Run, batch: int = 2) -> dict[str, float]:
+    """Return the accuracy on the 10000 test images, `batch` of them at a time."""
     images, labels = load("t10k")
-    parts = [run(images[i : i + 500])[0].argmax(1) for i in range(0, len(images), 500)]
+    parts = [run(images[i : i + batch])[0].argmax(1) for i in range(0, len(images), batch)]
     return {"accuracy": float(np.mean(np.concatenate(parts) == labels))}

@@ -14,7 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from smalti.models.about import About
 from smalti.quant.auto_knots import auto_knots
+
+ABOUT = About(
+    papers=(
+        "Jones 1924, On the Determination of Molecular Fields, Proceedings of the Royal Society A "
+        "106, pages 441 and 463",
+    ),
+    metric="energy_error",
+    rises=False,
+    data="the Lennard-Jones potential itself, between 64 atoms",
+    unit="epsilon",
+)
 
 NEAREST, CUTOFF = 0.9, 3.0
 TOLERANCE = 2e-6

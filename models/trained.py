@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
@@ -27,7 +27,7 @@ def trained(file: str, module: M, train: Callable[[M], None]) -> M:
         train(module)
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file({name: t.contiguous() for name, t in module.state_dict().items()}, draft)
+        save_model(module, str(draft))
         os.replace(draft, path)
-    module.load_state_dict(load_file(path))
+    load_model(module, path)
     return module.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from torch import nn
@@ -20,6 +21,7 @@ from smalti.quant.targets import (
     why_not,
 )
 from smalti.runtime.format import AnyFormat
+from smalti.runtime.ops.binary_conv.module import PackedBinaryConv2d
 
 Progress = Callable[[str, int, int], None]
 
@@ -67,7 +69,7 @@ def quantize_(
     each layer. Weights that were tied stay tied.
 
     Returns:
-        One report a layer, also for those that stay in float.
+        One report a layer, also for those that stay in float, or have one bit already.
 
     Raises:
         FormatError, PlanError: the plan does not read, or does not fit.
@@ -94,7 +96,7 @@ def quantize_(
         if reasons[name] is not None
         else _packed_report(name, layer, found[id(weight_of(layer))])
         for name, layer in layers.items()
-    ]
+    ] + _binary_reports(module)
 
 
 def _why_float(layer: nn.Module, form: AnyFormat | None) -> str | None:
@@ -169,3 +171,13 @@ def _float_report(name: str, layer: nn.Module, reason: str | None) -> LayerRepor
 def _packed_report(name: str, layer: nn.Module, found: Quantized) -> LayerReport:
     packed = found.weight
     return _report(name, layer, str(packed.format), packed.bytes, packed.error, found.drop, "")
+
+
+def _binary_reports(module: nn.Module) -> list[LayerReport]:
+    found = []
+    for name, layer in module.named_modules():
+        if isinstance(layer, PackedBinaryConv2d):
+            size, kind = layer.codes.nbytes, type(layer).__name__
+            bits = 8 * size / prod(layer.shape)
+            found.append(LayerReport(name, kind, layer.shape, "binary", size, bits, 0.0))
+    return found

@@ -87,7 +87,7 @@ def make_plan(
     Raises:
         BudgetError: no plan keeps the budget; the message says what is possible.
     """
-    rest = _float_bytes(module, costs)
+    rest = float_bytes(module, costs)
     choices = {name: [cost.choice for cost in ways] for name, ways in costs.items()}
     limit = _limit(module, costs, budget, rest, beside)
     # Counted as one more layer, so that sums and messages are of the whole model.
@@ -102,8 +102,8 @@ def make_plan(
     return Planned(_plan(module, found), found, chosen, rest, linear)
 
 
-def _float_bytes(module: nn.Module, costs: Mapping[str, Sequence[Cost]]) -> int:
-    """Parameters and buffers that no choice is about; tied ones count once."""
+def float_bytes(module: nn.Module, costs: Mapping[str, Sequence[Cost]]) -> int:
+    """Return the bytes of parameters and buffers that no cost is about; tied ones count once."""
     layers = dict(module.named_modules())
     planned = {id(weight_of(layers[name])) for name in costs}
     tensors = {id(t): t.nbytes for t in [*module.parameters(), *module.buffers()]}

@@ -19,9 +19,10 @@ Hessians = dict[str, Hessian]
 
 def is_observed(layer: nn.Module) -> bool:
     """Whether a layer has a weight that smalti may quantize."""
-    return type(layer) in (nn.Linear, nn.Embedding) or (
-        type(layer) is nn.Conv2d and layer.groups == 1
-    )
+    if type(layer) not in (nn.Linear, nn.Embedding, nn.Conv2d):
+        return False
+    grouped = isinstance(layer, nn.Conv2d) and layer.groups > 1
+    return not grouped and not next(layer.parameters()).is_complex()
 
 
 def layer_inputs(layer: nn.Module, x: Tensor) -> Tensor | None:

@@ -38,6 +38,15 @@ def quantize_table_(module: nn.Module, form: str) -> list[LayerReport]:
     return [_quantize(name, encoding, form) for name, encoding in found.items()]
 
 
+def table_bytes(encoding: GridEncoding, form: str) -> int | None:
+    """Return what a table takes with its scales and codebook; None if p divides no row."""
+    p = _entry_size(form)
+    if encoding.features % p:
+        return None
+    codebook = 0 if form == "int8" else 4 * _ENTRIES * p
+    return encoding.table.numel() // p + 4 * len(encoding.levels) + codebook
+
+
 def _entry_size(form: str) -> int:
     return int(form[3]) if form.startswith("vq") else 1
 

@@ -30,7 +30,9 @@ def largest_error(op: str) -> float:
 
 
 def test_every_operator_that_interpolates_states_an_error() -> None:
-    assert {op for op in native.ops() if not op.startswith(("VQ", "Hadamard"))} == set(STATED)
+    assert {op for op in native.ops() if not op.startswith(("VQ", "Hadamard", "Binary"))} == set(
+        STATED
+    )
 
 
 @pytest.mark.parametrize("op", STATED)

@@ -15,7 +15,7 @@ import click
 import torch
 
 import benchmarks.interpolation
-from benchmarks.interpolation.subject import Goal, Subject, reuse_memory
+from benchmarks.subject import Goal, Subject, reuse_memory
 from smalti.export.report import rows_table, stdout_console
 from smalti.runtime.bench import Timing, time_interleaved
 

@@ -14,7 +14,7 @@ from onnx import TensorProto
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from benchmarks.interpolation.subject import (
+from benchmarks.subject import (
     OURS,
     Array,
     Goal,

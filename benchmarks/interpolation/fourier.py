@@ -18,7 +18,7 @@ import onnx
 import torch
 from torch import nn
 
-from benchmarks.interpolation.subject import OURS, Array, Run, Subject, node, session
+from benchmarks.subject import OURS, Array, Run, Subject, node, session
 from smalti.export import export_onnx
 from smalti.models import fits
 

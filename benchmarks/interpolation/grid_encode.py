@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
+from benchmarks.subject import OURS, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.grid_encode.op import INTERPOLATIONS, grid_encode, level_table
 
 _POINTS, _LEVELS, _FEATURES, _LOG2_ROWS = 16384, 16, 2, 16

@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import grid_sample
 
 from benchmarks.interpolation import opencv
-from benchmarks.interpolation.subject import OURS, Array, Goal, Run, Subject, compiled, node
+from benchmarks.subject import OURS, Array, Goal, Run, Subject, compiled, node
 
 _FIRST = f"{OURS} channels first"
 

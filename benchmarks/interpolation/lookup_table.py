@@ -8,7 +8,7 @@ import numpy as np
 import onnx.parser
 import torch
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, node, session
+from benchmarks.subject import OURS, Goal, Run, Subject, node, session
 
 _COUNT = 1 << 20
 _STEP = 8 / 128  # of the input; the sigmoid's own is 1 / 256

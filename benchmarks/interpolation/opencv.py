@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.interpolation.subject import Run
+from benchmarks.subject import Run
 
 
 def peer(threads: int, make: Callable[[Any], Run]) -> Mapping[str, Run]:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
+from benchmarks.subject import OURS, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.rational_quadratic_spline.op import rational_quadratic_spline
 
 _POINTS, _BINS = 65536, 8

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.interpolation.subject import OURS, Array, Goal, Run, Subject, compiled, node
+from benchmarks.subject import OURS, Array, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.rbf_encode.buckets import build_buckets
 
 _POINTS, _CENTERS, _CHANNELS, _NEIGHBOURS = 16384, 4096, 32, 4

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from benchmarks.interpolation import opencv
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
+from benchmarks.subject import OURS, Goal, Run, Subject, compiled, node
 
 _LINEAR, _CUBIC = 0, 2
 _TORCH = {_LINEAR: "bilinear", _CUBIC: "bicubic"}

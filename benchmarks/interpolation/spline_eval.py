@@ -11,7 +11,7 @@ import torch
 from scipy.interpolate import PPoly
 from torch import Tensor
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node, session
+from benchmarks.subject import OURS, Goal, Run, Subject, compiled, node, session
 
 _POINTS, _INTERVALS, _CUBIC = 1 << 18, 256, 4
 Array = Any

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, silu
 
-from benchmarks.interpolation.subject import OURS, Goal, Run, Subject, compiled, node
+from benchmarks.subject import OURS, Goal, Run, Subject, compiled, node
 from smalti.runtime.ops.spline_linear.op import spline_linear
 
 _INTERVALS, _DEGREE = 8, 3

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from smalti.models import fashion, minilm
 from smalti.quant.observe import Batch
 from smalti.quant.sums import is_observed
+from smalti.quant.training import Batches
 
 # Drop: 1 - mean cosine, or mean KL divergence. Score: Spearman on STS-B's test part, or accuracy.
 Result = dict[str, float]
@@ -102,10 +103,9 @@ class Fashion:
     def calibration(self) -> list[Batch]:
         return list(fashion.calibration())
 
-    def training_batches(self) -> fashion.Shuffled:
+    def training_batches(self) -> Batches:
         """Return the training images, 256 at a time."""
-        images, labels = fashion.load("train")
-        return fashion.Shuffled(torch.from_numpy(images), torch.from_numpy(labels), 256)
+        return fashion.training_batches(256)
 
     def measure(self, module: nn.Module) -> Result:
         p, q = self._expected.log_softmax(-1), self._logits(module).log_softmax(-1)

@@ -10,10 +10,12 @@ from torch import nn
 from smalti.export.fold.adapters import fold_adapters_
 from smalti.export.fold.affine import AlongAxis, Basis
 from smalti.export.fold.batch_norm import fold_batch_norms_
+from smalti.export.fold.binary import fold_binary_
 from smalti.export.fold.kernels import fold_kernels_
 from smalti.export.fold.linear import fold_linear_, fold_linears_
 from smalti.export.fold.parametrizations import fold_parametrizations_
 from smalti.export.fold.parts import Folded, FoldError, limit_of, relative_error, run
+from smalti.export.fold.transposed import fold_transposed_
 from smalti.quant.observe import tensors
 
 __all__ = [
@@ -31,18 +33,21 @@ _PASSES = (
     fold_parametrizations_,
     fold_adapters_,
     fold_kernels_,
+    fold_binary_,
     fold_linears_,
     fold_batch_norms_,
+    fold_transposed_,
 )
 
 
 def fold_(module: nn.Module, example_inputs: Sequence[torch.Tensor]) -> list[Folded]:
-    """Fold parametrizations, adapters, constructed kernels, affine modules and batch norms.
+    """Fold all that is constant: parametrizations, adapters, kernels, affine modules, batch norms.
 
     In place, and before `quantize_`, which then sees plain Linear and Conv layers. example_inputs:
     positional arguments of the module, whose calls every fold is measured with. Affine modules fold
-    only where that takes no more bytes, constructed kernels always. Layers inside a folded one give
-    way to it, and names such as `q.base_layer` become `q`.
+    only where that takes no more bytes, constructed kernels always, and transposed convolutions
+    where a plain one needs no more weights. Layers inside a folded one give way to it: names such
+    as `q.base_layer` become `q`; a transposed convolution `up` becomes `up.conv`.
 
     Returns:
         One report a layer that was folded, or could have been but for a reason.

@@ -19,12 +19,13 @@ from smalti.export.fold.parts import (
     why_bound,
     why_not_same,
 )
+from smalti.runtime.ops.binary_conv.module import PackedBinaryConv2d
 
 KIND = "batch norm"
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_PLAIN = (*_CONVS, *_TRANSPOSED, nn.Linear)
+_PLAIN = (*_CONVS, *_TRANSPOSED, nn.Linear, PackedBinaryConv2d)
 _STATISTIC = 3  # where aten.batch_norm has the running mean
 
 aten = torch.ops.aten
@@ -108,6 +109,8 @@ def _folded(
 
 def _fused(layer: nn.Module, norm: nn.Module) -> nn.Module:
     """In float64, so that only the last rounding is left."""
+    if isinstance(layer, PackedBinaryConv2d):
+        return layer.normalized(cast(nn.BatchNorm2d, norm))
     dtype = cast(Tensor, layer.weight).dtype
     wide = copy.deepcopy(layer).double()
     statistics = cast(nn.BatchNorm2d, copy.deepcopy(norm).double())

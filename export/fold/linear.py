@@ -73,12 +73,12 @@ def fold_linear_(
 
 
 def _may_fold(part: nn.Module) -> bool:
-    """It holds matrices, and is not a mere wrapper of one Linear layer."""
+    """It holds matrices, and is not a mere wrapper of one Linear layer that can be quantized."""
     if type(part).__module__.startswith("torch.nn.") or isinstance(part, Basis | AlongAxis):
         return False
     if not any(t.dim() >= 2 for t in [*part.parameters(), *part.buffers()]):
         return False
-    linears = [m for m in part.modules() if type(m) is nn.Linear]
+    linears = [m for m in part.modules() if type(m) is nn.Linear and not m.weight.is_complex()]
     return len(linears) != 1 or size_of(*linears) < size_of(part)
 
 

@@ -45,11 +45,10 @@ inline void quantize_eight(const float *from, float inverse, int p, int8_t *to, 
   load(from, x);
   x = (x * inverse + kMagic) - kMagic;
   order_for(p, x);
-  const Ints rounded = __builtin_convertvector(x, Ints);
+  Ints rounded;
+  to_ints(x, rounded);
   sums += rounded;
-  typedef int8_t Eight __attribute__((vector_size(kLanes)));
-  const Eight narrow = __builtin_convertvector(rounded, Eight);
-  memcpy(to, &narrow, sizeof narrow);
+  store_bytes(rounded, to);
 }
 
 inline SpanScale quantize_span(const float *x, int count, int p, float largest, int8_t *to) {
@@ -101,9 +100,9 @@ inline void largest_magnitudes(const Floats *x, int64_t count, Floats &to) {
 SMALTI_INLINE void is_finite(const Floats &magnitude, Ints &to) {
   Floats most;
   broadcast(__FLT_MAX__, most);
-  compare(
-      magnitude, most, [](const auto &x, const auto &y) SMALTI_INLINE_LAMBDA { return x <= y; },
-      to);
+  by_halves(
+      to, [](const auto &x, const auto &y) SMALTI_INLINE_LAMBDA { return x <= y; }, magnitude,
+      most);
 }
 
 // x where `holds`, else 0

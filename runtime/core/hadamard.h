@@ -29,7 +29,11 @@ inline void flip_lanes(uint32_t bits, const float *from, float *to) {
                          kSign >> 4, kSign >> 5, kSign >> 6, kSign >> 7};
   Words lanes;
   memcpy(&lanes, from, sizeof lanes);
-  lanes ^= (bits * to_sign) & kSign;
+  by_halves(
+      lanes,
+      [bits](const auto &a, const auto &b)
+          SMALTI_INLINE_LAMBDA { return a ^ ((bits * b) & kSign); },
+      lanes, to_sign);
   memcpy(to, &lanes, sizeof lanes);
 }
 

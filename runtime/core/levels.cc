@@ -2,6 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 #include "core/op.h"
 
 namespace smalti {
@@ -22,12 +26,22 @@ extern const Level level;
 namespace avx512 {
 extern const Level level;
 }
+#elif defined(__aarch64__)
+namespace neon {
+extern const Level level;
+}
+namespace dotprod {
+extern const Level level;
+}
+namespace i8mm {
+extern const Level level;
+}
 #endif
 
 namespace {
 
 struct Levels {
-  const Level *list[3];
+  const Level *list[4];
   int count;
 };
 
@@ -42,6 +56,18 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
          __builtin_cpu_supports("avx512vnni");
 }
+#elif defined(__aarch64__)
+// As the kernel numbers them; headers of old C libraries lack the last.
+constexpr unsigned long kAtomics = 1 << 8, kDotProducts = 1 << 20;  // of AT_HWCAP
+constexpr unsigned long kMatrixProducts = 1 << 13;                  // of AT_HWCAP2
+
+// Compilers take the atomics of armv8.1 for granted where there are dot products.
+bool has_dotprod() {
+  const unsigned long wanted = kAtomics | kDotProducts;
+  return (getauxval(AT_HWCAP) & wanted) == wanted;
+}
+
+bool has_i8mm() { return has_dotprod() && (getauxval(AT_HWCAP2) & kMatrixProducts) != 0; }
 #endif
 
 Levels find_levels() {
@@ -50,6 +76,10 @@ Levels find_levels() {
   __builtin_cpu_init();
   if (has_avx2()) found.list[found.count++] = &avx2::level;
   if (has_avx512()) found.list[found.count++] = &avx512::level;
+#elif defined(__aarch64__)
+  found.list[found.count++] = &neon::level;
+  if (has_dotprod()) found.list[found.count++] = &dotprod::level;
+  if (has_i8mm()) found.list[found.count++] = &i8mm::level;
 #endif
   return found;
 }

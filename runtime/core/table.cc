@@ -1,13 +1,22 @@
 // The op table of one instruction-set level. Compiled once a level, like every kernel.
 #include "core/op.h"
 
-namespace smalti::SMALTI_LEVEL {
+#ifdef SMALTI_NEON  // differs from portable in the products of packed weights alone
+#define SMALTI_OTHERS portable
+#else
+#define SMALTI_OTHERS SMALTI_LEVEL
+#endif
 
 #define SMALTI_OP(name) extern const Op name;
+namespace smalti::SMALTI_OTHERS {
+#include "ops/ops.inc"
+}
+namespace smalti::SMALTI_LEVEL {
 #include "ops/ops.inc"
 #undef SMALTI_OP
 
-#define SMALTI_OP(name) &name,
+#define SMALTI_OP(name) &SMALTI_OTHERS::name,
+#define SMALTI_PACKED_OP(name) &name,
 static const Op *const ops[] = {
 #include "ops/ops.inc"
 };

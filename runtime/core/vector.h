@@ -15,8 +15,13 @@ constexpr int kLanes = 8;
 typedef float Floats __attribute__((vector_size(32)));
 typedef int32_t Ints __attribute__((vector_size(32)));
 typedef uint32_t Words __attribute__((vector_size(32)));
+typedef uint16_t Shorts __attribute__((vector_size(16)));
 typedef float HalfFloats __attribute__((vector_size(16)));
 typedef int32_t HalfInts __attribute__((vector_size(16)));
+typedef uint32_t HalfWords __attribute__((vector_size(16)));
+
+#define SMALTI_INLINE __attribute__((always_inline)) inline
+#define SMALTI_INLINE_LAMBDA __attribute__((always_inline))
 
 // Values pass by reference: 32-byte vectors have no stable calling convention below AVX.
 inline void load(const float *from, Floats &to) { memcpy(&to, from, sizeof to); }
@@ -41,13 +46,77 @@ inline void broadcast(float from, Floats &to) {
 }
 inline void broadcast(int32_t from, Ints &to) { to = Ints{} + from; }
 
-// The largest integers that are not above p, for |p| <= 2^30.
-inline void floor_of(const Floats &p, Ints &to) {
-  const Ints cut = __builtin_convertvector(p, Ints);
-  to = cut + (__builtin_convertvector(cut, Floats) > p);  // a comparison that holds gives -1
+// to = body(from, ...), by halves where that is the machine's width: GCC takes conversions,
+// comparisons, shuffles and some products of wider vectors apart into single numbers.
+#ifdef __AVX2__
+template <class To, class Body, class... From>
+SMALTI_INLINE void by_halves(To &to, const Body &body, const From &...from) {
+  to = body(from...);
+}
+#else
+template <class Half, class Whole>
+SMALTI_INLINE Half half(const Whole &from, int i) {
+  Half halves[2];
+  memcpy(halves, &from, sizeof halves);
+  return halves[i];
+}
+SMALTI_INLINE HalfFloats half(const Floats &from, int i) { return half<HalfFloats>(from, i); }
+SMALTI_INLINE HalfInts half(const Ints &from, int i) { return half<HalfInts>(from, i); }
+SMALTI_INLINE HalfWords half(const Words &from, int i) { return half<HalfWords>(from, i); }
+
+template <class To, class Body, class... From>
+SMALTI_INLINE void by_halves(To &to, const Body &body, const From &...from) {
+  const decltype(body(half(from, 0)...)) halves[2] = {body(half(from, 0)...),
+                                                      body(half(from, 1)...)};
+  memcpy(&to, halves, sizeof to);
+}
+#endif
+
+// Towards zero, for |from| < 2^31.
+SMALTI_INLINE void to_ints(const Floats &from, Ints &to) {
+  by_halves(
+      to,
+      [](const auto &x)
+          SMALTI_INLINE_LAMBDA { return __builtin_convertvector(x, decltype(x > x)); },
+      from);
 }
 
-inline void to_floats(const Ints &from, Floats &to) { to = __builtin_convertvector(from, Floats); }
+SMALTI_INLINE void to_floats(const Ints &from, Floats &to) {
+#ifdef __AVX2__
+  to = __builtin_convertvector(from, Floats);
+#else
+  by_halves(
+      to,
+      [](const HalfInts &x) SMALTI_INLINE_LAMBDA { return __builtin_convertvector(x, HalfFloats); },
+      from);
+#endif
+}
+
+// The lowest bytes.
+SMALTI_INLINE void store_bytes(const Ints &from, int8_t *to) {
+#ifdef __AVX2__
+  typedef int8_t Eight __attribute__((vector_size(kLanes)));
+  const Eight narrow = __builtin_convertvector(from, Eight);
+#else
+  typedef int8_t Bytes16 __attribute__((vector_size(16)));
+  Bytes16 halves[2];
+  memcpy(halves, &from, sizeof halves);
+  const Bytes16 narrow = __builtin_shufflevector(halves[0], halves[1], 0, 4, 8, 12, 16, 20, 24, 28,
+                                                 0, 4, 8, 12, 16, 20, 24, 28);
+#endif
+  memcpy(to, &narrow, kLanes);
+}
+
+// The largest integers that are not above p, for |p| <= 2^30.
+SMALTI_INLINE void floor_of(const Floats &p, Ints &to) {
+  by_halves(
+      to,
+      [](const auto &x) SMALTI_INLINE_LAMBDA {
+        const auto cut = __builtin_convertvector(x, decltype(x > x));
+        return cut + (__builtin_convertvector(cut, decltype(x + x)) > x);  // it holds: -1
+      },
+      p);
+}
 
 // to[i] = from[at[i]]; every index has to be inside.
 inline void gather(const float *from, const Ints &at, Floats &to) {
@@ -93,24 +162,6 @@ inline void split_pairs(const Floats &low, const Floats &high, Floats &evens, Fl
   odds = __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15);
 }
 
-#define SMALTI_INLINE __attribute__((always_inline)) inline
-#define SMALTI_INLINE_LAMBDA __attribute__((always_inline))
-
-// to[i] = holds(a[i], b[i]) ? -1 : 0. By halves where that is the machine's width: GCC takes
-// comparisons and shuffles of wider vectors apart into single floats.
-template <class Comparison>
-SMALTI_INLINE void compare(const Floats &a, const Floats &b, const Comparison &holds, Ints &to) {
-#ifdef __AVX2__
-  to = holds(a, b);
-#else
-  HalfFloats x[2], y[2];
-  memcpy(x, &a, sizeof a);
-  memcpy(y, &b, sizeof b);
-  const HalfInts halves[2] = {holds(x[0], y[0]), holds(x[1], y[1])};
-  memcpy(&to, halves, sizeof to);
-#endif
-}
-
 // to[i] = the larger of a[i] and b[i], which are not negative.
 SMALTI_INLINE void larger(const Ints &a, const Ints &b, Ints &to) {
 #ifdef __AVX2__
@@ -121,12 +172,13 @@ SMALTI_INLINE void larger(const Ints &a, const Ints &b, Ints &to) {
 #endif
 }
 
+// A comparison that holds gives -1.
 SMALTI_INLINE void is_above(const Floats &a, const Floats &b, Ints &to) {
-  compare(a, b, [](const auto &x, const auto &y) SMALTI_INLINE_LAMBDA { return x > y; }, to);
+  by_halves(to, [](const auto &x, const auto &y) SMALTI_INLINE_LAMBDA { return x > y; }, a, b);
 }
 
 SMALTI_INLINE void is_nan(const Floats &a, Ints &to) {
-  compare(a, a, [](const auto &x, const auto &y) SMALTI_INLINE_LAMBDA { return x != y; }, to);
+  by_halves(to, [](const auto &x) SMALTI_INLINE_LAMBDA { return x != x; }, a);
 }
 
 // Calls body(i) for i in [0, kCount) without a loop: arrays of registers that are indexed by i stay

@@ -29,7 +29,8 @@ NORMED = {
 def test_a_batch_norm_folds_into_the_layer_before_it(layers, shape, tmp_path):
     x = rand(*shape)
     module = trained(nn.Sequential(*layers(), nn.ReLU()), x)
-    plain, rows = folded(module, x)
+    plain, found = folded(module, x)
+    rows = [r for r in found if r.kind != "transposed convolution"]  # that comes afterwards
     assert [(r.name, r.kind, r.reason) for r in rows] == [("1", "batch norm", "")]
     assert rows[0].error < 1e-12 and rows[0].bytes_after < rows[0].bytes_before
     assert type(plain[1]) is nn.Identity

@@ -85,6 +85,18 @@ class Rotation(nn.Module):
         return x @ self.q
 
 
+class Spectral(nn.Module):
+    """A complex layer and an inverse transform, on pairs of numbers: quantization knows neither."""
+
+    def __init__(self, bins, count):
+        super().__init__()
+        self.complex, self.count = nn.Linear(bins, bins, dtype=torch.cdouble), count
+
+    def forward(self, x):
+        spectrum = self.complex(torch.view_as_complex(x.unflatten(-1, (-1, 2))))
+        return torch.fft.irfft(spectrum)[..., : self.count]
+
+
 class Doubled(nn.Linear):
     """A subclass, which quantization would not know."""
 
@@ -100,6 +112,7 @@ FOLDS = {
     "normlin": (lambda: NormLin(8), (2, 3, 8), nn.Linear),
     "normlin of series": (lambda: NormLin(5, -2), (2, 5, 7), AlongAxis),
     "rotation": (lambda: Rotation(8), (2, 3, 8), Basis),
+    "complex": (lambda: Spectral(6, 5), (2, 3, 12), nn.Linear),
     "subclass": (lambda: Doubled(8, 4), (2, 8), nn.Linear),
     "two layers": (lambda: Residual(nn.Linear(6, 9), nn.Linear(9, 6)), (2, 6), nn.Linear),
 }

@@ -67,6 +67,19 @@ def check(name, folder):
     assert Session(folder / "m.tflite").artifact.native_nodes == 1
 
 
+class Largest(nn.Module):
+    """The largest and the smallest, along any axis, with their places."""
+
+    def forward(self, x):
+        down = x.topk(2, dim=1, largest=False)
+        return *torch.topk(x, x.shape[-1]), down.values, down.indices
+
+
+def test_the_largest_values_by_the_converter(tmp_path):
+    pytest.importorskip("litert_torch", exc_type=ImportError)
+    assert export_tflite(Largest().eval(), (X,), tmp_path / "m.tflite") == [0, 0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -2,7 +2,7 @@
 
 import struct
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,20 +15,38 @@ from smalti.runtime.ops.case import Case
 HERE = Path(__file__).parent
 RUNTIME = HERE.parents[1] / "runtime"
 FLAGS = ["-std=c++17", "-fno-rtti", "-fno-threadsafe-statics", "-ffp-contract=off"]
-LEVEL = ["-DSMALTI_LEVEL=portable", '-DSMALTI_VERSION="portable"', "-fno-math-errno", "-Wno-psabi"]
+PORTABLE = ["-DSMALTI_LEVEL=portable"]
+COMMON = ['-DSMALTI_VERSION="portable"', "-fno-math-errno", "-Wno-psabi"]
+NAMES = ("avx2", "avx512", "neon", "dotprod", "i8mm")  # of levels, which levels.cc looks for
+NEON_SOURCES = ("ops/vq_conv/kernel.cc", "ops/vq_matmul/kernel.cc", "core/table.cc")
 
 
-def compile_program(compiler: Sequence[str], link: Sequence[str], folder: Path) -> Path:
-    """The portable level under every name; `compiler` and `link` are commands with their flags."""
+def compile_program(
+    compiler: Sequence[str],
+    link: Sequence[str],
+    folder: Path,
+    levels: Mapping[str, Sequence[str]] | None = None,
+) -> Path:
+    """The portable level under every name; `compiler` and `link` are commands with their flags.
+
+    levels: those of 64-bit ARM that are compiled as they are, with the compiler's flags.
+    """
     core = [RUNTIME / "core" / f"{name}.cc" for name in ("levels", "memory", "signs", "table")]
     hosts = [RUNTIME / "hosts" / f"{name}.cc" for name in ("c_api", "pool")]
-    sources = [*sorted(RUNTIME.glob("ops/*/kernel.cc")), *core, *hosts, HERE / "run_calls.cc"]
+    shared = [*sorted(RUNTIME.glob("ops/*/kernel.cc")), *core, *hosts, HERE / "run_calls.cc"]
+    own = levels or {}
+    aliases = [f"-D{name}=portable" for name in NAMES if name not in own]
+    sources = [(path, PORTABLE) for path in shared]
+    for name, flags in own.items():
+        given = [f"-DSMALTI_LEVEL={name}", "-DSMALTI_NEON", *flags]
+        sources += [(RUNTIME / path, given) for path in NEON_SOURCES]
     include = [f"-I{RUNTIME}", f"-I{RUNTIME / 'include'}"]
 
     def build(i: int) -> str:
         target = str(folder / f"{i}.o")
-        given = [*FLAGS, *LEVEL, *include, "-c", str(sources[i]), "-o", target]
-        given += ["-Davx2=portable", "-Davx512=portable"] if sources[i].stem == "levels" else []
+        path, level = sources[i]
+        given = [*FLAGS, *COMMON, *level, *include, "-c", str(path), "-o", target]
+        given += aliases if path.stem == "levels" else []
         done = subprocess.run([*compiler, *given], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return target
@@ -80,7 +98,7 @@ def run_calls(
 def differing(command: Sequence[str], calls: Sequence[tuple[str, Case]], threads: int) -> list[str]:
     """Names of the cases that do not give, bit for bit, what the library gives here."""
     done = run_calls(command, calls, threads)
-    assert done.returncode == 0, done.stderr.decode()
+    assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
     different, at = [], 0
     for op, case in calls:
         wanted = native.run_op(op, case.inputs, case.attributes).tobytes()

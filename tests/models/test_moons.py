@@ -8,6 +8,7 @@ from torch import nn
 from smalti.export import export_onnx, export_tflite
 from smalti.export.verify import relative_error
 from smalti.models import moons
+from smalti.models.flow import Sampler
 from smalti.runtime import Session
 
 
@@ -41,7 +42,7 @@ class ThereAndBack(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.flow = moons.model()
-        self.back = moons.Sampler(self.flow)
+        self.back = Sampler(self.flow)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         z, found = self.flow(x)

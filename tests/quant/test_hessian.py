@@ -111,6 +111,19 @@ def test_estimate_equals_gradients_sample_by_sample(loss):
     assert all(h.samples == 18 for h in found.values())
 
 
+class Spectrum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.complex, self.real = nn.Linear(4, 4, dtype=torch.cfloat), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.real(torch.fft.irfft(self.complex(torch.fft.rfft(x))))
+
+
+def test_complex_layers_are_passed_over():
+    assert list(estimate(Spectrum(), [(torch.randn(3, 6),)])) == ["real"]
+
+
 def test_a_module_is_left_as_it_was():
     module = Small().train()
     module.table.weight.requires_grad_(False)

@@ -62,8 +62,8 @@ class GridEncoding(nn.Module):
         self.register_buffer("scales", None)
         self.register_buffer("codebook", None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., d) -> (..., levels * features)."""
+    def forward(self, x: Tensor, warp: str | None = None) -> Tensor:
+        """x: (..., d) -> (..., levels * features). warp: of these points, else the module's own."""
         y = grid_encode.call(
             x.reshape(-1, self.dims),
             self.table,
@@ -72,7 +72,7 @@ class GridEncoding(nn.Module):
             self.codebook,
             self.features,
             self.interpolation,
-            self.warp,
+            self.warp if warp is None else WARPS.index(warp),
             self.align_corners,
         )
         return y.reshape(*x.shape[:-1], y.shape[-1])

@@ -4,59 +4,22 @@
 #include "core/hadamard.h"
 #include "core/matmul.h"
 #include "core/transpose.h"
+#include "core/window.h"
 #include "ops/vq_conv/patches.h"
 
 namespace smalti::SMALTI_LEVEL {
 namespace {
 
 enum Input { kX, kCodes, kScales, kGrid, kBias };
-enum Attributes {
-  kOutChannels,
-  kStep,
-  kInt8,
-  kBlock,
-  kSeed,
-  kKernelShape,
-  kStrides,
-  kPads,
-  kDilations
-};
-
-int64_t extent(int64_t in, const Value *a, int axis) {
-  if (in < 0) return -1;
-  const int64_t reach = a[kDilations].ints[axis] * (a[kKernelShape].ints[axis] - 1) + 1;
-  const int64_t padded = in + a[kPads].ints[axis] + a[kPads].ints[axis + 2];
-  return padded < reach ? 0 : (padded - reach) / a[kStrides].ints[axis] + 1;
-}
-
-Status check_attributes(const Value *a) {
-  const int names[] = {kKernelShape, kStrides, kDilations};
-  for (int name : names) {
-    const bool two = a[name].count == 2 && a[name].ints[0] > 0 && a[name].ints[1] > 0;
-    if (!two)
-      return fail(SMALTI_INVALID, "kernel_shape, strides and dilations take two positive numbers");
-  }
-  bool pads = a[kPads].count == 4;
-  for (int i = 0; i < 4; ++i) pads = pads && a[kPads].ints[i] >= 0;
-  if (!pads) return fail(SMALTI_INVALID, "pads takes four numbers >= 0: top, left, bottom, right");
-  return Status();
-}
+enum Attributes { kOutChannels, kStep, kInt8, kBlock, kSeed, kWindow };
 
 Status shape(const Shape *inputs, const Value *attributes, Shape *output) {
-  const Shape &x = inputs[kX];
-  SMALTI_TRY(check_attributes(attributes));
-  if (x.rank >= 0 && x.rank != 4)
-    return fail(SMALTI_INVALID, "x: rank %d, a 2-D convolution takes 4 (N, C, H, W)", x.rank);
-  *output = {4,
-             {x.rank < 0 ? -1 : x.dims[0], attributes[kOutChannels].i,
-              x.rank < 0 ? -1 : extent(x.dims[2], attributes, 0),
-              x.rank < 0 ? -1 : extent(x.dims[3], attributes, 1)}};
-  return Status();
+  return convolved_shape(inputs[kX], attributes[kOutChannels].i, attributes + kWindow, output);
 }
 
 Geometry geometry(const Call &call) {
   const int64_t *in = call.inputs[kX].dims, *out = call.output->dims;
-  const Value *a = call.attributes;
+  const Value *a = call.attributes + kWindow;
   Geometry found = {in[1],
                     in[2],
                     in[3],

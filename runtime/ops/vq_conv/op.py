@@ -19,7 +19,8 @@ def _extent(a: dict[str, Any], axis: int) -> int:
     return extent
 
 
-def _shape(a: dict[str, Any]) -> tuple[int, ...]:
+def output_shape(a: dict[str, Any]) -> tuple[int, ...]:
+    """(N, out_channels, H', W'), from the arguments of a convolution by name."""
     return (a["x"].shape[0], a["out_channels"], _extent(a, 0), _extent(a, 1))
 
 
@@ -38,7 +39,7 @@ def _patches(
     return moved.permute(0, 2, 3, 1)
 
 
-@torch_op("VQConv", _shape)
+@torch_op("VQConv", output_shape)
 def vq_conv(
     x: Tensor,
     codes: Tensor,

@@ -88,7 +88,7 @@ def node(
 
 
 def session(model: Any, given: Mapping[str, Array], threads: int) -> Run:
-    """A model in ONNX Runtime with our library; `run()` returns its first output."""
+    """A model in ONNX Runtime with our library; `run()` returns its first output, an OrtValue."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
@@ -107,6 +107,6 @@ def session(model: Any, given: Mapping[str, Array], threads: int) -> Run:
 
     def run() -> Array:
         opened.run_with_iobinding(binding)
-        return outputs[0].numpy
+        return outputs[0]
 
     return run

@@ -1,0 +1,1 @@
+"""How each engine multiplies; a file an engine, each with `candidates(task, threads)`."""

@@ -1,0 +1,1 @@
+"""What `smalti models` does: finds the recipes, quantizes and runs them, writes their page."""

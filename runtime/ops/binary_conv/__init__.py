@@ -1,0 +1,1 @@
+"""Convolution of signs with weights of one bit."""
