@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 from oracle import everywhere, exact
 
 from smalti.runtime import native
@@ -101,6 +102,58 @@ def test_rotation_spreads_one_value_evenly(block: int) -> None:
 @given(st.integers(0, 2**64 - 1), st.integers(0, 300))
 def test_signs_are_the_same_in_c(seed: int, count: int) -> None:
     assert np.array_equal(native.signs(seed, count), signs(seed, count))
+
+
+PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@st.composite
+def convolutions(draw: st.DrawFn) -> Case:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    kernel, dilations = draw(PAIRS), draw(PAIRS)
+    channels = draw(st.sampled_from([1, 3, 4, 8, 12, 16, 64]))
+    reach = [d * (k - 1) + 1 for d, k in zip(dilations, kernel, strict=True)]
+    size = [draw(st.integers(1, most)) + r for most, r in zip((5, 20), reach, strict=True)]
+    patch = channels * kernel[0] * kernel[1]
+    block = block_for(patch)
+    header = Header(draw(st.sampled_from(FORMATS)), draw(st.integers(1, 40)), patch, block, 7)
+    x = normal(rng, draw(st.integers(1, 2)), channels, *size)
+    attributes = {
+        "out_channels": header.rows,
+        "step": 0.01,
+        "int8": draw(st.booleans()),
+        "block": block,
+        "seed": 7,
+        "kernel_shape": kernel,
+        "strides": draw(st.tuples(st.integers(1, 4), st.integers(1, 4))),
+        "pads": draw(st.tuples(*[st.integers(0, 3)] * 4)),
+        "dilations": dilations,
+    }
+    return Case(str(header), {"x": x, **random_packed(rng, header)}, attributes)
+
+
+def patches(case: Case) -> np.ndarray:
+    """(N, H', W', C * kernel), in which order weights are."""
+    a, x = case.attributes, case.inputs["x"]
+    top, left, bottom, right = a["pads"]
+    padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    reach = [d * (k - 1) + 1 for d, k in zip(a["dilations"], a["kernel_shape"], strict=True)]
+    views = sliding_window_view(padded, reach, (2, 3))
+    (s, t), (d, e) = a["strides"], a["dilations"]
+    taken = views[:, :, ::s, ::t, ::d, ::e].transpose(0, 2, 3, 1, 4, 5)
+    return taken.reshape(*taken.shape[:3], -1)
+
+
+@given(convolutions())
+@settings(max_examples=100)
+def test_convolution_is_a_product_of_rotated_patches(case: Case) -> None:
+    a = case.attributes
+    attributes = {"out_features": a["out_channels"], "step": a["step"], "int8": a["int8"]}
+    weights = {name: case.inputs[name] for name in ("codes", "scales", "grid")}
+    rotated = rotate(patches(case), a["block"], a["seed"])
+    y = native.run_op("VQMatMul", {"x": rotated, **weights}, attributes)
+    found = native.run_op("VQConv", case.inputs, a, threads=2)
+    assert np.array_equal(found, y.transpose(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=str)

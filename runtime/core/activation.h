@@ -78,15 +78,6 @@ inline void quantize_row(const float *x, const Weights &w, int8_t *to, SpanScale
   }
 }
 
-inline void order_row(const float *x, const Weights &w, float *to) {
-  for (int64_t i = 0; i < w.padded_columns; i += kLanes) {
-    Floats eight;
-    load(x + i, eight);
-    order_for(w.header.p, eight);
-    store(eight, to + i);
-  }
-}
-
 // --- a block of kLanes rows, lanes = rows
 
 struct BlockScale {  // of every row

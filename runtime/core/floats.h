@@ -23,17 +23,17 @@ inline void decode_to_floats(const Weights &w, const D &decode, int64_t tile, in
   });
 }
 
-// out (kRows, 16) += the span times kRows of `stride` rows, x (columns, stride).
+// out (kRows, 16) += the span times kRows rows of a block, x (columns, kLanes).
 template <int kRows>
-inline void meet_floats(const FloatSpan &span, const float *x, int stride, float step, float *out) {
+inline void meet_floats(const FloatSpan &span, const float *x, float step, float *out) {
   Floats low[kRows] = {}, high[kRows] = {};
   for (int k = 0; k < span.columns; ++k) {
     Floats w_low, w_high;
     load(span.weights + k * kTileRows, w_low);
     load(span.weights + k * kTileRows + kLanes, w_high);
     unrolled<kRows>([&](int r) SMALTI_INLINE_LAMBDA {
-      low[r] += w_low * x[k * stride + r];
-      high[r] += w_high * x[k * stride + r];
+      low[r] += w_low * x[k * kLanes + r];
+      high[r] += w_high * x[k * kLanes + r];
     });
   }
   for (int r = 0; r < kRows; ++r) {
@@ -43,37 +43,6 @@ inline void meet_floats(const FloatSpan &span, const float *x, int stride, float
     for (int i = 0; i < kTileRows; ++i) out[r * kTileRows + i] += sums[i] * span.scales[i] * step;
   }
 }
-
-class FloatRows {
- public:
-  static constexpr int kUnit = 1;
-  static int64_t unit_bytes(const Weights &w) { return w.padded_columns * sizeof(float); }
-
-  FloatRows(const Weights &w, float step, void *memory, int64_t)
-      : w_(w), step_(step), x_(static_cast<float *>(memory)) {}
-
-  void prepare(int64_t row, const float *x) const {
-    order_row(x, w_, x_ + row * w_.padded_columns);
-  }
-
-  // out (units, 16) += a tile times the rows.
-  template <class D>
-  void meet(const D &decode, int64_t tile, const int *, int64_t units, float *out) const {
-    FloatSpan span;
-    for (int64_t s = 0; s < w_.spans; ++s) {
-      decode_to_floats(w_, decode, tile, s, &span);
-      for (int64_t row = 0; row < units; ++row) {
-        const float *x = x_ + row * w_.padded_columns + s * w_.span;
-        meet_floats<1>(span, x, 1, step_, out + row * kTileRows);
-      }
-    }
-  }
-
- private:
-  const Weights &w_;
-  float step_;
-  float *x_;  // (rows, padded_columns)
-};
 
 class FloatBlocks {
  public:
@@ -104,9 +73,8 @@ class FloatBlocks {
  private:
   void meet_block(const FloatSpan &span, const float *x, int rows, float *out) const {
     int row = 0;
-    for (; row + 4 <= rows; row += 4)
-      meet_floats<4>(span, x + row, kUnit, step_, out + row * kTileRows);
-    for (; row < rows; ++row) meet_floats<1>(span, x + row, kUnit, step_, out + row * kTileRows);
+    for (; row + 4 <= rows; row += 4) meet_floats<4>(span, x + row, step_, out + row * kTileRows);
+    for (; row < rows; ++row) meet_floats<1>(span, x + row, step_, out + row * kTileRows);
   }
 
   const Weights &w_;

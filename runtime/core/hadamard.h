@@ -23,30 +23,30 @@ inline uint64_t split_mix_64(uint64_t seed, uint64_t index) {
 }
 
 // Flips eight lanes whose bit of `bits` is set, lane 0 for the lowest.
-inline void flip_lanes(uint32_t bits, float *x) {
+inline void flip_lanes(uint32_t bits, const float *from, float *to) {
   constexpr uint32_t kSign = 1u << 31;
   const Words to_sign = {kSign,      kSign >> 1, kSign >> 2, kSign >> 3,
                          kSign >> 4, kSign >> 5, kSign >> 6, kSign >> 7};
   Words lanes;
-  memcpy(&lanes, x, sizeof lanes);
+  memcpy(&lanes, from, sizeof lanes);
   by_halves(
       lanes,
       [bits](const auto &a, const auto &b)
           SMALTI_INLINE_LAMBDA { return a ^ ((bits * b) & kSign); },
       lanes, to_sign);
-  memcpy(x, &lanes, sizeof lanes);
+  memcpy(to, &lanes, sizeof lanes);
 }
 
-inline void flip_signs(uint64_t seed, int64_t count, float *x) {
+inline void flip_signs(uint64_t seed, int64_t count, const float *from, float *to) {
   uint64_t word = 0;
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes, word >>= kLanes) {
     if (i % 64 == 0) word = split_mix_64(seed, i / 64);
-    flip_lanes(static_cast<uint32_t>(word & 255), x + i);
+    flip_lanes(static_cast<uint32_t>(word & 255), from + i, to + i);
   }
   for (; i < count; ++i, word >>= 1) {
     if (i % 64 == 0) word = split_mix_64(seed, i / 64);
-    if (word & 1) x[i] = -x[i];
+    to[i] = word & 1 ? -from[i] : from[i];
   }
 }
 
@@ -105,9 +105,9 @@ inline void stage_in_register(Floats &x) {
   constexpr int d = kDistance;
   const Floats swapped =
       __builtin_shufflevector(x, x, 0 ^ d, 1 ^ d, 2 ^ d, 3 ^ d, 4 ^ d, 5 ^ d, 6 ^ d, 7 ^ d);
-  const Ints lanes = {0, 1, 2, 3, 4, 5, 6, 7};
-  const Ints negative = (lanes & d) != 0;  // -1 where true
-  x = swapped + x * (__builtin_convertvector(negative, Floats) * 2.0f + 1.0f);
+  const Words lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+  const Words flipped = reinterpret_cast<Words>(x) ^ (lanes & d) * ((1u << 31) / d);
+  x = swapped + reinterpret_cast<Floats>(flipped);
 }
 
 inline void stage(float *x, int64_t count, int distance) {
@@ -162,8 +162,26 @@ inline void stages_of_lanes(float *x, int64_t count, int64_t distance, int64_t e
   for (; distance < end; distance *= 2) stage_of_lanes(x, count, distance);
 }
 
+// norm times Sylvester's matrix of order 64, in registers.
+inline void sylvester_64(float *x, float norm) {
+  Floats v[8];
+  unrolled<8>([&](int k) SMALTI_INLINE_LAMBDA {
+    load(x + k * kLanes, v[k]);
+    v[k] *= norm;
+    stage_in_register<1>(v[k]);
+    stage_in_register<2>(v[k]);
+    stage_in_register<4>(v[k]);
+  });
+  three_stages(v);
+  unrolled<8>([&](int k) SMALTI_INLINE_LAMBDA { store(v[k], x + k * kLanes); });
+}
+
 // norm times Sylvester's matrix of order `power`, on every run of that many values.
 inline void sylvester(float *x, int64_t count, int power, float norm) {
+  if (power >= 64) {
+    for (int64_t k = 0; k < count; k += 64) sylvester_64(x + k, norm);
+    return stages_of_lanes(x, count, 64, power);
+  }
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     Floats lanes;

@@ -135,11 +135,12 @@ inline Status open_weights(const Tensor &codes, const Tensor &scales, const Tens
   SMALTI_TRY(expect_count("codes", elements(codes), kHeaderBytes + w->tiles * w->tile_bytes));
   SMALTI_TRY(expect_count("scales", elements(scales), w->tiles * w->groups * kTileRows));
   SMALTI_TRY(expect_count("grid", elements(grid), int64_t{h.p} << h.bits));
-  if (!within_127(w->grid, elements(grid)))
-    return fail(SMALTI_CORRUPT, "grid: an entry is -128, they have to be within -127 .. 127");
-  if (h.p == 2 && h.bits > 4 && !quadrant_symmetric(w->grid, h.bits))
+  const bool symmetric = h.p == 2 && h.bits > 4;
+  if (symmetric && !quadrant_symmetric(w->grid, h.bits))
     return fail(SMALTI_CORRUPT, "grid: not symmetric, as grids of %d pairs have to be",
                 1 << h.bits);
+  if (!symmetric && !within_127(w->grid, elements(grid)))
+    return fail(SMALTI_CORRUPT, "grid: an entry is -128, they have to be within -127 .. 127");
   return Status();
 }
 

@@ -139,6 +139,16 @@ def test_grid_without_symmetry(op: str, form: str) -> None:
             run(case, grid=grid)
 
 
+@OPS
+@pytest.mark.parametrize("form", ["vq-1x16", "vq-2x16", "vq-4x256"])
+def test_grid_beyond_127(op: str, form: str) -> None:
+    case = good(op, Format.parse(form))
+    grid = case.inputs["grid"].copy()
+    grid[7, -1] = -128
+    with pytest.raises(NativeError, match="grid: an entry is -128"):
+        run(case, grid=grid)
+
+
 @pytest.mark.parametrize("index", [-1, ROWS, 2**31, 2**62, -(2**63)])
 def test_indices_outside_the_table(index: int) -> None:
     indices = np.array([[0, 1], [2, index]])

@@ -26,8 +26,7 @@ Status run(const Call &call) {
   call.parallel((rows + rows_a_task - 1) / rows_a_task, [&](int64_t task) {
     const int64_t end = (task + 1) * rows_a_task < rows ? (task + 1) * rows_a_task : rows;
     for (int64_t row = task * rows_a_task; row < end; ++row) {
-      memcpy(to + row * width, from + row * width, width * sizeof *to);
-      flip_signs(seed, width, to + row * width);
+      flip_signs(seed, width, from + row * width, to + row * width);
       hadamard_blocks(to + row * width, width, static_cast<int>(block));
     }
   });

@@ -41,6 +41,11 @@ GEOMETRIES = (
     Geometry("three-channels", x=(1, 3, 8, 8), strides=(2, 2)),
     Geometry("many-pixels", x=(2, 8, 20, 17)),
     Geometry("one-channel", x=(1, 1, 4, 4)),
+    Geometry("wide", x=(1, 4, 3, 37)),
+    Geometry("wide-strides", x=(1, 8, 5, 39), strides=(1, 2)),
+    Geometry("wide-steps", x=(1, 8, 5, 39), strides=(1, 4), dilations=(1, 2)),
+    Geometry("rotated-by-64", x=(1, 64, 4, 9)),
+    Geometry("rotated-by-96", x=(1, 96, 2, 11), kernel=(1, 1), pads=(0, 0, 0, 0)),
     Geometry("empty-batch", x=(0, 16, 6, 5)),
 )
 

@@ -85,7 +85,7 @@ struct Pixels {
     find_columns(g, taps(scratch), column);
     float *factors = reinterpret_cast<float *>(seen(scratch));
     for (int64_t i = 0; i < columns; ++i) factors[i] = hadamard_norm(block);
-    flip_signs(seed, columns, factors);
+    flip_signs(seed, columns, factors, factors);
     for (int64_t i = 0; i < columns; ++i) column[i].factor = factors[i];
     memset(seen(scratch) + columns, 0, (padded_columns - columns) * sizeof(Floats));
   }

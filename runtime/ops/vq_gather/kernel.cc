@@ -81,8 +81,7 @@ Status run(const Call &call) {
   for (int64_t i = 0; i < elements(call.inputs[kIndices]); ++i, to += columns) {
     decode_row(w, indices[i], call.attributes[kStep].f, row);
     hadamard_blocks(row, columns, block);
-    flip_signs(seed, columns, row);
-    memcpy(to, row, columns * sizeof *to);
+    flip_signs(seed, columns, row, to);
   }
   return Status();
 }

@@ -97,9 +97,8 @@ Status run(const Call &call) {
                      static_cast<const float *>(bias.data),
                      static_cast<float *>(call.output->data)};
   const float step = call.attributes[kStep].f;
-  const bool int8 = call.attributes[kInt8].i != 0, few = rows.count <= kFewRows;
-  if (few && int8) return multiply<IntegerRows>(w, step, rows, call.parallel);
-  if (few) return multiply<FloatRows>(w, step, rows, call.parallel);
+  const bool int8 = call.attributes[kInt8].i != 0;
+  if (int8 && rows.count <= kFewRows) return multiply<IntegerRows>(w, step, rows, call.parallel);
   const Blocks blocks = {rows};
   if (int8) return multiply<IntegerBlocks>(w, step, blocks, call.parallel);
   return multiply<FloatBlocks>(w, step, blocks, call.parallel);
