@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from engines import both_engines, torch_run
 from matplotlib.figure import Figure
 from torch.nn import functional
 
-from smalti.export import export_onnx, export_tflite
 from smalti.export.verify import relative_error
 from smalti.models import multi_frame, multi_frame_net
-from smalti.runtime import Session
 
 
 @pytest.fixture
@@ -32,10 +31,6 @@ def moving(name, chosen, size):
     return (0.5 + 0.4 * np.array(waves, np.float32)).reshape(-1, 3, 36, 48)
 
 
-def torch_run(module):
-    return lambda *x: [module(*map(torch.from_numpy, x)).detach().numpy()]
-
-
 def test_untrained_it_averages_by_the_time(tiny):
     torch.manual_seed(0)
     scores = multi_frame.evaluate(torch_run(multi_frame.MultiFrame(8).eval()))
@@ -48,13 +43,10 @@ def test_both_engines_find_what_torch_does(tiny):
     arrays = [t.numpy() for t in x]
     (wanted,) = torch_run(module)(*arrays)
     assert wanted.shape == (3, 3, 32, 40)
-    export_onnx(module, x, tiny / "m.onnx", dynamic_shapes=multi_frame.dynamic_shapes())
-    export_tflite(module, x, tiny / "m.tflite")
-    runs = {file: Session(tiny / file).run for file in ("m.onnx", "m.tflite")}
-    for run in runs.values():
-        assert relative_error(run(*arrays)[0], wanted) < 1e-5
-    one = [*arrays[:2], arrays[2][1:2]]
-    assert relative_error(runs["m.onnx"](*one)[0], wanted[1:2]) < 1e-5
+    runs = {}
+    for name, session in both_engines(module, x, tiny):
+        runs[name] = session.run
+        assert relative_error(session.run(*arrays)[0], wanted) < 1e-5
     assert isinstance(multi_frame.picture(runs), Figure)
 
 

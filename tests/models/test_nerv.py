@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from engines import both_engines, torch_run
 from matplotlib.figure import Figure
 
-from smalti.export import export_onnx, export_tflite
 from smalti.export.verify import relative_error
 from smalti.models import nerv
-from smalti.runtime import Session
 
 
 @pytest.fixture
@@ -30,24 +29,16 @@ def waves(name, chosen):
     return np.repeat(np.array(found, np.float32)[:, None] / 1.5, 3, 1)
 
 
-def torch_run(module):
-    return lambda time: [module(torch.from_numpy(time)).detach().numpy()]
-
-
 def test_it_learns_the_clip_and_both_engines_play_it(tiny):
     still = nerv.evaluate(lambda time: [nerv.clip().mean(0, keepdims=True)])["psnr"]
     module = nerv.model()
     assert nerv.evaluate(torch_run(module))["psnr"] > still + 2
-    export_onnx(
-        module, nerv.example_inputs(), tiny / "m.onnx", dynamic_shapes=nerv.dynamic_shapes()
-    )
-    export_tflite(module, nerv.example_inputs(), tiny / "m.tflite")
-    runs = {file: Session(tiny / file).run for file in ("m.onnx", "m.tflite")}
     (wanted,) = torch_run(module)(nerv.times().numpy())
-    for run in runs.values():
-        found = np.concatenate([run(time.numpy())[0] for time in nerv.times().split(1)])
+    runs = {}
+    for name, session in both_engines(module, nerv.example_inputs(), tiny):
+        runs[name] = session.run
+        found = np.concatenate([session.run(time.numpy())[0] for time in nerv.times().split(1)])
         assert relative_error(found, wanted) < 1e-5
-    assert relative_error(runs["m.onnx"](nerv.times().numpy())[0], wanted) < 1e-5
     assert isinstance(nerv.picture(runs), Figure)
 
 

@@ -6,12 +6,13 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from engines import both_engines, torch_run
 from matplotlib.figure import Figure
 
-from smalti.export import export_onnx, export_tflite, fold_
+from smalti.export import fold_
+from smalti.export.verify import relative_error
 from smalti.models import rife, video
 from smalti.quant import quantize_
-from smalti.runtime import Session
 
 WIDTHS = (32, 24, 16, 16)
 PADS = ((0, 0), (0, 0), (0, 24), (0, 24))  # to multiples of 32
@@ -35,26 +36,17 @@ def tiny(monkeypatch):
     return rife.RIFE(WIDTHS, depth=1).eval()
 
 
-@torch.no_grad()
-def torch_run(module):
-    return lambda *x: [module(*map(torch.from_numpy, x)).detach().numpy()]
-
-
 def test_both_engines_find_what_torch_does(tiny, tmp_path):
     x = rife.example_inputs()
     wanted = tiny(*x).detach().numpy()
     assert [fold.reason for fold in fold_(tiny, x)] == [""] * 4  # transposed convolutions
     quantize_(tiny, {"block0.*": "vq-2x256-g128"}, activations="float")
-    module = torch_run(tiny)
-    export_onnx(tiny, x, tmp_path / "m.onnx")
-    export_tflite(tiny, x, tmp_path / "m.tflite")
-    arrays = [t.numpy() for t in x]
-    for file in ("m.onnx", "m.tflite"):
-        (found,) = Session(tmp_path / file).run(*arrays)
-        assert np.abs(found - module(*arrays)[0]).max() < 1e-4
-    assert 0 < np.abs(found - wanted).max() < 0.1
-    scores = rife.evaluate(module)
-    assert rife.evaluate(Session(tmp_path / "m.onnx").run) == pytest.approx(scores, rel=1e-4)
+    scores = rife.evaluate(torch_run(tiny))
+    for _, session in both_engines(tiny, x, tmp_path):
+        assert rife.evaluate(session.run) == pytest.approx(scores, rel=1e-4)
+        (found,) = session.run(*(t.numpy() for t in x))
+        assert relative_error(found, tiny(*x).detach().numpy()) < 1e-4
+        assert 0 < np.abs(found - wanted).max() < 0.1
 
 
 def test_a_net_without_flow_averages(tiny):
