@@ -3,9 +3,9 @@
 Three blocks look at twenty days, each pooled at its own rate, take off what they explain and pass
 on the rest. What a block adds to the forecast are a few knots, one a day, one in half a day and one
 an hour, and lines between them: a product with a constant matrix in the exported file. All channels
-share the weights, and each is forecast from its own past. Half the paper's width, with dropout: full
-width without it did worse on the validation part. The weights stay in CACHE; delete that file to
-train again, for a minute or two.
+share the weights, and each is forecast from its own past. Half the paper's width, with dropout:
+full width without it did worse on the validation part. The weights stay in CACHE; delete that file
+to train again, for a minute or two.
 """
 
 from __future__ import annotations

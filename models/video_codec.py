@@ -1,7 +1,7 @@
-"""A short clip as a file: in the weights of `smalti.models.nerv` at several formats, and in H.264.
+"""A short clip as a file: in the weights of `smalti.models.nerv` and in H.264.
 
-Run `python -m smalti.models.video_codec`. What is kept of nerv in --out is measured again only where
-something is missing, as by `smalti models run nerv`.
+Run `python -m smalti.models.video_codec`. What is kept of nerv in --out is measured again only
+where something is missing, as by `smalti models run nerv`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _bits(count: int, clip: NDArray[np.float32]) -> float:
 
 
 def h264(clip: NDArray[np.float32], factor: int) -> bytes:
-    """Return a clip (T, 3, H, W) in 0..1 as a stream of x264, slow and with colours at half size."""
+    """Return a clip (T, 3, H, W) in 0..1 as x264's stream, slow and with colours at half size."""
     import av
     import numpy as np
 
@@ -102,9 +102,9 @@ def decoded(stream: bytes) -> NDArray[np.float32]:
     import av
     import numpy as np
 
-    with av.open(io.BytesIO(stream), format="h264") as container:
+    with av.open(io.BytesIO(stream), "r", "h264") as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return np.stack(frames).transpose(0, 3, 1, 2) / np.float32(255)
+    return np.stack(frames).transpose(0, 3, 1, 2).astype(np.float32) / 255
 
 
 def chart(rows: Sequence[Row]) -> Figure:
@@ -115,11 +115,11 @@ def chart(rows: Sequence[Row]) -> Figure:
     axes = figure.subplots()
     for codec, color in (("H.264", GREY), ("NeRV", INK)):
         line = sorted((row.bits, row.psnr, row.form) for row in rows if row.codec == codec)
-        bits, quality, forms = zip(*line, strict=True)
-        axes.plot(bits, quality, "o-", color=color, markersize=5)
+        bits, quality, _ = zip(*line, strict=True)
+        axes.plot(bits, quality, "o-", color=color, markersize=5, label=codec)
         for x, y, form in line:
             axes.annotate(form, (x, y), (5, -10), textcoords="offset points", fontsize=8)
-        axes.annotate(codec, (bits[0], quality[0]), (-4, 10), textcoords="offset points", color=color)
+    axes.legend(frameon=False)
     axes.set_xscale("log")
     axes.margins(0.12)
     axes.grid(color="#e4e7eb")
