@@ -104,7 +104,7 @@ def decoded(stream: bytes) -> NDArray[np.float32]:
 
     with av.open(io.BytesIO(stream), "r", "h264") as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    return np.stack(frames).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    return np.stack(frames).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
 
 
 def chart(rows: Sequence[Row]) -> Figure:
