@@ -18,7 +18,8 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
 def _last(inputs: int, outputs: int) -> nn.Module:
     """Of a net that begins with no flow and nothing to retouch: the mean of both frames."""
     conv = nn.Conv2d(inputs, outputs, 3, 1, 1)
-    nn.init.zeros_(conv.weight)
+    for parameter in conv.parameters():
+        nn.init.zeros_(parameter)
     return conv
 
 
@@ -96,20 +97,24 @@ class MultiFrame(nn.Module):
         """Return what flows of the coarse scale give, of the fine one, and that retouched."""
         fine = self.fine(torch.cat([first, last], 1))
         coarse = self.coarse(fine)
-        first, last, fine, coarse = (
-            x.expand(times.shape[0], -1, -1, -1) for x in (first, last, fine, coarse)
-        )
-        flow, mask = self.coarse_flows(torch.cat([coarse, times.expand_as(coarse[:, :1])], 1))
+        each = torch.ones_like(times)
+        first, last, fine, coarse = (x * each for x in (first, last, fine, coarse))
+        flow, mask = self.coarse_flows(torch.cat([coarse, _everywhere(times, coarse)], 1))
         moved, rough = _blend(first, last, flow, mask, times)
         seen = interpolate(
             torch.cat([*moved, mask, flow / 4], 1), scale_factor=0.25, mode="bilinear"
         )
-        change, more = self.fine_flows(torch.cat([fine, times.expand_as(fine[:, :1]), seen], 1))
+        change, more = self.fine_flows(torch.cat([fine, _everywhere(times, fine), seen], 1))
         moved, blend = _blend(first, last, flow + change, mask + more, times)
         return [rough, blend, blend + self._retouched(moved, blend, mask + more)]
 
     def _retouched(self, moved: list[Tensor], blend: Tensor, mask: Tensor) -> Tensor:
         return pixel_shuffle(self.retouch(torch.cat([*moved, blend, mask], 1)), 2)
+
+
+def _everywhere(times: Tensor, x: Tensor) -> Tensor:
+    """Return one channel of times for pixels like x's; LiteRT's converter gets expand() wrong."""
+    return times * torch.ones_like(x[:1, :1])
 
 
 def _blend(
