@@ -13,6 +13,7 @@ from smalti.runtime import native
 ROOT = Path(__file__).parents[1]
 
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of commands that tests start
 settings.register_profile("smalti", deadline=None, derandomize=True, print_blob=False)
 settings.load_profile("smalti")
 

@@ -18,7 +18,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for tool, package in ((COMPILER, "g++-aarch64-linux-gnu"), (EMULATOR, "qemu-user-static")):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is missing: apt install {package}")
-    command = [COMPILER, "-O2", "-fno-exceptions"]
+    command = [COMPILER, "-O1", "-fno-exceptions"]
     folder = tmp_path_factory.mktemp("arm64")
     return compile_program(command, [COMPILER, "-static"], folder, ARM64_LEVELS)
 

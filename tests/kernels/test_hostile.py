@@ -23,7 +23,7 @@ INTEGERS = np.array([0, -1, 1, 2**31 - 1, -(2**31), 2**32, 2**62, -(2**63)], np.
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which("g++"):
         pytest.skip("g++ is missing: apt install g++")
-    command = ["g++", "-O1", "-g", SANITIZERS, "-fno-sanitize-recover=undefined"]
+    command = ["g++", "-O0", "-g", SANITIZERS, "-fno-sanitize-recover=undefined"]
     return compile_program(command, command, tmp_path_factory.mktemp("sanitized"))
 
 
