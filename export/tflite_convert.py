@@ -43,6 +43,7 @@ def convert(module: nn.Module, args: tuple[Any, ...]) -> TFLiteModel:
     name_tensors(model, module)
     _restore(model, unsigned)
     _keep_input_types(model, args)
+    _number_repeated(model)
     return model
 
 
@@ -171,3 +172,12 @@ def _keep_input_types(model: TFLiteModel, args: tuple[torch.Tensor, ...]) -> Non
             model.builtin(schema.BuiltinOperator.CAST, [inputs[i]], [index])
     model.graph.inputs = inputs
     model.graph.operators += operators
+
+
+def _number_repeated(model: TFLiteModel) -> None:
+    """Number names that a layer has given more than once, as it was called more than once."""
+    seen = set[str]()
+    for index, tensor in enumerate(model.graph.tensors):
+        name = text_of(tensor.name)
+        tensor.name = f"{name}.{index}" if name in seen else name
+        seen.add(name)

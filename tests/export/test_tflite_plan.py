@@ -10,11 +10,13 @@ from torch import nn
 
 from smalti.export.target import TFLite, target_for
 from smalti.export.tflite import export_tflite
+from smalti.export.tflite_model import TFLiteModel
 from smalti.quant import quantize_
 from smalti.quant.plan import Plan, PlanError
 from smalti.runtime import Session
 from smalti.runtime.artifact import open_artifact
 from smalti.runtime.format import BlockFormat
+from smalti.runtime.ops.grid_encode.module import GridEncoding
 
 
 def module():
@@ -141,3 +143,23 @@ def test_layers_are_found_behind_what_they_are_merged_with(tmp_path):
     assert stored["stem.0"]["bytes"] == 24 * 8 * 9 + 4 * 24 and stored["head"]["bytes"] == 280
     assert stored["deep"]["format"] == "float"
     assert all(1e-6 < stored[name]["error"] < 1e-4 for name in chosen)
+
+
+class Twice(nn.Module):
+    """One table read at two places, so that one layer makes two tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.grid, self.classes = GridEncoding(2, (5, 9)), nn.Linear(8, 16)
+
+    def forward(self, x):
+        return self.classes(torch.cat([self.grid(x), self.grid(x.square())], 1))
+
+
+def test_a_layer_that_is_called_twice_can_be_quantized(tmp_path):
+    model, x, path = Twice(), (torch.rand(6, 2),), tmp_path / "m.tflite"
+    _, formats = TFLite().share(Plan.of({"classes": "int8"}), model)
+    (error,) = export_tflite(model, x, path, engine_formats=formats)
+    assert 0 < error < 0.02
+    names = [bytes(t.name) for t in TFLiteModel.read(path.read_bytes()).graph.tensors]
+    assert len(set(names)) == len(names)
