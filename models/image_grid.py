@@ -28,6 +28,10 @@ ABOUT = About(
     data="256 x 256 pixels of scikit-image's astronaut",
     unit="dB",
 )
+REMARK = (
+    "What is lost with fewer bits is lost in the table, whose features come in codes of 4 or 2 "
+    "bits; int8 keeps it."
+)
 
 CACHE = "photo_grid.{}.safetensors"  # under SMALTI_CACHE, else in build/
 STEPS, HIDDEN, FEATURES = 600, 32, 4

@@ -29,6 +29,10 @@ ABOUT = About(
     data="256 x 256 pixels of scikit-image's astronaut",
     unit="dB",
 )
+REMARK = (
+    "What is lost with fewer bits is lost in the tables, whose features come in codes of 4 or 2 "
+    "bits; int8 keeps it."
+)
 
 CACHE = "metric_grids.safetensors"  # under SMALTI_CACHE, else in build/
 LEVELS, FEATURES, HIDDEN, LAYERS = (16, 71), 4, 32, 3
