@@ -1,13 +1,12 @@
-// What tests/kernels/run_calls.cc is, in node: node run_calls.mjs smalti.wasm. Calls come from stdin
-// as a 64-bit machine has them in memory.
+// What tests/kernels/run_calls.cc is, in node: node run_calls.mjs smalti.wasm.
 import { readFileSync } from "node:fs";
 import { load } from "../../runtime/include/smalti.mjs";
 
 const smalti = await load(readFileSync(process.argv[2]));
 
 const ARRAYS = { 1: Float32Array, 2: Uint8Array, 3: Int8Array, 7: BigInt64Array, 10: Uint16Array };
-const TENSOR_BYTES = 80;
-const ATTRIBUTE_BYTES = 96;
+const TENSOR_BYTES = 72;
+const ATTRIBUTE_BYTES = 80;
 const given = readFileSync(0);
 let at = 0;
 
@@ -20,7 +19,11 @@ function take(bytes) {
 
 const fields = (bytes) => new DataView(take(bytes));
 const number = () => fields(4).getInt32(0, true);
-const sized = () => take(Number(fields(8).getBigInt64(0, true)));
+// null after a length of -1
+const sized = () => {
+  const bytes = Number(fields(8).getBigInt64(0, true));
+  return bytes < 0 ? null : take(bytes);
+};
 const text = () => new TextDecoder().decode(sized());
 const counted = (one) => Array.from({ length: number() }, one);
 
@@ -30,16 +33,16 @@ function ints(view, from, count) {
 
 function tensor() {
   const view = fields(TENSOR_BYTES);
-  if (view.getBigInt64(0, true) === 0n) return null;
-  const dims = ints(view, 16, view.getInt32(12, true)).map(Number);
-  return { data: new ARRAYS[view.getInt32(8, true)](sized()), dims };
+  const dims = ints(view, 8, view.getInt32(4, true)).map(Number);
+  const bytes = sized();
+  return bytes && { data: new ARRAYS[view.getInt32(0, true)](bytes), dims };
 }
 
 // All that an attribute may be; the operator's signature says what it is.
 function attribute() {
   const view = fields(ATTRIBUTE_BYTES);
-  const values = { int: view.getBigInt64(8, true), float: view.getFloat32(16, true) };
-  values.ints = ints(view, 24, view.getInt32(88, true));
+  const values = { int: view.getBigInt64(0, true), float: view.getFloat32(8, true) };
+  values.ints = ints(view, 16, view.getInt32(12, true));
   return [text(), values];
 }
 
