@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__aarch64__)
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
 
@@ -46,15 +48,39 @@ struct Levels {
 };
 
 #if defined(__x86_64__)
+// Not by __builtin_cpu_supports, which says no to everything where zig's runtime library is linked.
+struct Cpuid {
+  unsigned a, b, c, d;
+};
+
+Cpuid cpuid(unsigned leaf) {
+  Cpuid found = {};  // stays where the CPU has no such leaf
+  __get_cpuid_count(leaf, 0, &found.a, &found.b, &found.c, &found.d);
+  return found;
+}
+
+constexpr bool has(unsigned bits, unsigned wanted) { return (bits & wanted) == wanted; }
+
+// Which registers the operating system saves.
+unsigned saved_registers() {
+  unsigned low = 0, high = 0;
+  if (has(cpuid(1).c, bit_OSXSAVE)) asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+constexpr unsigned kYmm = 0x06, kZmm = 0xE6;
+
+// What the levels are compiled for: see CMakeLists.txt.
 bool has_avx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+  return has(saved_registers(), kYmm) && has(cpuid(7).b, bit_AVX2 | bit_BMI | bit_BMI2) &&
+         has(cpuid(1).c, bit_AVX | bit_FMA | bit_F16C | bit_MOVBE | bit_POPCNT) &&
+         has(cpuid(0x80000001).c, bit_LZCNT);
 }
 
 bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
-         __builtin_cpu_supports("avx512vnni");
+  constexpr unsigned kBasic = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ;
+  return has_avx2() && has(saved_registers(), kZmm) && has(cpuid(7).b, kBasic | bit_AVX512VL) &&
+         has(cpuid(7).c, bit_AVX512VBMI | bit_AVX512VNNI);
 }
 #elif defined(__aarch64__)
 // As the kernel numbers them; headers of old C libraries lack the last.
@@ -73,7 +99,6 @@ bool has_i8mm() { return has_dotprod() && (getauxval(AT_HWCAP2) & kMatrixProduct
 Levels find_levels() {
   Levels found = {{&portable::level}, 1};
 #if defined(__x86_64__)
-  __builtin_cpu_init();
   if (has_avx2()) found.list[found.count++] = &avx2::level;
   if (has_avx512()) found.list[found.count++] = &avx512::level;
 #elif defined(__aarch64__)

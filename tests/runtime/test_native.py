@@ -1,4 +1,6 @@
 import os
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +61,23 @@ def test_levels() -> None:
     assert native.isa() == before
     with pytest.raises(ValueError, match=f"no level 'mmx'; it has {', '.join(native.isas())}"):
         native.set_isa("mmx")
+
+
+CPU = Path("/proc/cpuinfo")
+FLAGS = {
+    "avx2": "avx avx2 fma f16c movbe popcnt bmi1 bmi2 abm",
+    "avx512": "avx2 avx512f avx512bw avx512cd avx512dq avx512vl avx512vbmi avx512_vnni",
+}
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not CPU.exists(), reason="there is no list of x86's flags"
+)
+def test_levels_are_those_that_the_kernel_knows_of() -> None:
+    found = re.search(r"^flags\s*:(.*)$", CPU.read_text(), re.M)
+    assert found
+    flags = set(found[1].split())
+    assert native.isas() == ["portable", *(k for k, v in FLAGS.items() if set(v.split()) <= flags)]
 
 
 @pytest.mark.parametrize(("name", "note"), [("portable", ""), ("mmx", "SMALTI_ISA=mmx is not")])
