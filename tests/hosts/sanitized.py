@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 RUNTIME = Path(__file__).parents[2] / "runtime"
-FLAGS = ["-std=c++17", "-O1", "-g1", "-fPIC", "-fno-omit-frame-pointer", '-DSMALTI_VERSION="asan"']
+FLAGS = ["-std=c++17", "-O0", "-g1", "-fPIC", "-fno-omit-frame-pointer", '-DSMALTI_VERSION="asan"']
 FLAGS += ["-fno-exceptions", "-fno-rtti", "-ffp-contract=off", f"-I{RUNTIME}"]
 # One level, for this CPU, stands for all.
 LEVEL = ["-march=native", "-DSMALTI_LEVEL=portable"]
