@@ -8,7 +8,7 @@ goes past every binary convolution (Liu et al. 2018, Bi-Real Net).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,7 +33,7 @@ ABOUT = About(
     published="on CIFAR-10 .9375 with ResNet-18",
 )
 
-loss = fashion.loss
+calibration, dynamic_shapes, loss = fashion.calibration, fashion.dynamic_shapes, fashion.loss
 
 CACHE = "biper.safetensors"  # under SMALTI_CACHE, else in build/
 TWIN = "biper_float.safetensors"
@@ -109,16 +109,6 @@ def _train(module: nn.Module) -> None:
 def example_inputs() -> tuple[Tensor]:
     """Return test images."""
     return (torch.from_numpy(fashion.load("t10k")[0][:AT_ONCE]),)
-
-
-def dynamic_shapes() -> tuple[dict[int, Any]]:
-    """Return the axis of the input whose length is free."""
-    return fashion.dynamic_shapes()
-
-
-def calibration() -> Iterator[tuple[Tensor]]:
-    """Yield batches of training images, 512 in all."""
-    return fashion.calibration()
 
 
 def evaluate(run: Run) -> dict[str, float]:

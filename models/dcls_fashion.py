@@ -9,7 +9,7 @@ delete those files to train again, for about three minutes each.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ REMARK = (
     "equal bits these two layers take twice the bytes of the rival's, whose 5 x 5 taps stay 25."
 )
 
-loss = fashion.loss
+calibration, dynamic_shapes, loss = fashion.calibration, fashion.dynamic_shapes, fashion.loss
 
 CACHE = "dcls_fashion.safetensors"  # under SMALTI_CACHE, else in build/
 RIVAL = "dcls_fashion.dilated.safetensors"
@@ -102,16 +102,6 @@ def _train(module: nn.Module) -> None:
 def example_inputs() -> tuple[Tensor]:
     """Return test images."""
     return (torch.from_numpy(fashion.load("t10k")[0][:AT_ONCE]),)
-
-
-def dynamic_shapes() -> tuple[dict[int, Any]]:
-    """Return the axis of the input whose length is free."""
-    return fashion.dynamic_shapes()
-
-
-def calibration() -> Iterator[tuple[Tensor]]:
-    """Yield batches of training images, 512 in all."""
-    return fashion.calibration()
 
 
 def evaluate(run: Run) -> dict[str, float]:
