@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -30,7 +29,11 @@ _SETTINGS = (
         help="Round to the nearest, or with feedback of errors by one or both sides of the "
         "Hessian. Default: yaqa where there is data, else nearest.",
     ),
-    click.option("--jobs", type=click.IntRange(1), help="Layers at once. Default: one a core."),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        help="Layers at once. Default: one a core, 1 where the model is small.",
+    ),
     click.option(
         "--resume",
         type=click.Path(file_okay=False, path_type=Path),
@@ -58,7 +61,7 @@ def _settings(
 
     data = data or (otherwise if recipe.calibration is None else "recipe")
     rounding = rounding or ("nearest" if data == "none" else "yaqa")
-    return Settings(data, rounding, jobs or os.cpu_count() or 1, resume)
+    return Settings(data, rounding, jobs, resume)
 
 
 def _size(ctx: click.Context, option: click.Parameter, value: str | None) -> int | None:

@@ -19,6 +19,7 @@ from smalti.export.settings import Settings
 from smalti.export.timing import time_costs
 from smalti.quant.apply import quantize_
 from smalti.quant.drop import measured_drop
+from smalti.quant.jobs import jobs_that_pay
 from smalti.quant.plan import PlanFacts
 from smalti.quant.planner import DEFAULT_FORMATS, Budget, Planned, make_plan
 from smalti.quant.sensitivity import costs
@@ -92,7 +93,7 @@ def plan_recipe(
         [parse_format(form) for form in formats],
         calibration.hessians,
         rounding=settings.rounding,
-        jobs=settings.jobs,
+        jobs=settings.jobs or jobs_that_pay(module),
         resume=settings.resume,
         progress=lambda name, i, n: progress(f"rounding {name} ({i + 1} of {n})"),
     )
@@ -123,7 +124,7 @@ def _measured(
         planned.plan,
         calibration.hessians,
         rounding=settings.rounding,
-        jobs=settings.jobs,
+        jobs=settings.jobs or jobs_that_pay(module),
         resume=settings.resume,
         progress=lambda name, i, n: progress(f"running the plan: {name} ({i + 1} of {n})"),
     )

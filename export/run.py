@@ -54,6 +54,7 @@ def export_recipe(
     from smalti.export.fold import fold_
     from smalti.export.target import Quantized
     from smalti.quant.apply import quantize_
+    from smalti.quant.jobs import jobs_that_pay
 
     with Console(stderr=True).status("loading the model") as status:
         module = recipe.model().eval()
@@ -68,7 +69,7 @@ def export_recipe(
             found.hessians,
             rounding=settings.rounding,
             learned=settings.learned,
-            jobs=settings.jobs,
+            jobs=settings.jobs or jobs_that_pay(module),
             resume=settings.resume,
             activations=activations,
             progress=lambda name, i, n: status.update(f"quantizing {name} ({i + 1} of {n})"),

@@ -10,14 +10,14 @@ from pathlib import Path
 class Settings:
     """Choices of a person, or their defaults.
 
-    data: recipe, random or none; rounding: nearest, ldlq or yaqa; jobs: layers at once; resume: a
-    folder that keeps finished work; refine: whether scales, biases and norms are fine-tuned;
-    learned: whether each matrix gets a codebook of its own.
+    data: recipe, random or none; rounding: nearest, ldlq or yaqa; jobs: layers at once, None for as
+    many as pay; resume: a folder that keeps finished work; refine: whether scales, biases and
+    norms are fine-tuned; learned: whether each matrix gets a codebook of its own.
     """
 
     data: str = "none"
     rounding: str = "nearest"
-    jobs: int = 1
+    jobs: int | None = None
     resume: Path | None = None
     refine: bool = False
     learned: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +22,7 @@ from smalti.quant.weight import WeightError
 from smalti.runtime.format import AnyFormat
 
 Array = NDArray[np.float32]
+_MANY = 2_000_000  # parameters from which on more processes pay for their start
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class Task:
     form: AnyFormat
     rounding: str
     learned: bool = False
+
+
+def jobs_that_pay(module: nn.Module) -> int:
+    """Return how many layers to quantize at once: one a core, or one if the module is small."""
+    many = sum(p.numel() for p in module.parameters()) > _MANY
+    return (os.cpu_count() or 1) if many else 1
 
 
 def quantize_all(

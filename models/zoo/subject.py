@@ -6,7 +6,6 @@ import copy
 import hashlib
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -37,6 +36,7 @@ from smalti.models.zoo.storage import (
     quantize_tables_,
 )
 from smalti.quant.apply import quantize_
+from smalti.quant.jobs import jobs_that_pay
 from smalti.quant.observe import tensors
 from smalti.quant.plan import Plan
 from smalti.quant.sensitivity import Cost, costs
@@ -47,7 +47,6 @@ from smalti.runtime.format import Format
 Array = NDArray[Any]
 Run = Callable[..., list[Array]]
 _PACKAGES = ("smalti", "torch", "onnxruntime", "ai-edge-litert", "litert-torch")
-_MANY = 2_000_000  # parameters from which on more processes pay for their start
 
 
 class Subject:
@@ -69,8 +68,7 @@ class Subject:
         self.recipe = load_recipe(self.source.__name__)
         self.trained = self.recipe.model().eval()
         self.inputs = self.recipe.example_inputs()
-        many = sum(p.numel() for p in self.trained.parameters()) > _MANY
-        self._jobs = (os.cpu_count() or 1) if many else 1
+        self._jobs = jobs_that_pay(self.trained)
 
     @cached_property
     def key(self) -> str:

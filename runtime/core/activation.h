@@ -8,11 +8,25 @@ namespace smalti::SMALTI_LEVEL {
 
 constexpr float kMagic = 0x1.8p23f;  // added, it leaves no fraction: rounds, ties to even
 
-// Columns go octet by octet, in the order of their quads: as they are, or even before odd for
-// pairs.
-template <bool kPairs>
-constexpr int in_order(int i) {
-  return kPairs ? 2 * i % 8 + i / 4 : i;
+// Columns go octet by octet, in the order of their quads, whose columns lie kApart apart: as they
+// are (1), or as coordinates of grids, even before odd for pairs (2).
+template <int kApart>
+constexpr int64_t in_order(int64_t i) {
+  constexpr int kPeriod = 4 * kApart;
+  return i / kPeriod * kPeriod + i % 4 * kApart + i % kPeriod / 4;
+}
+
+template <int kApart>
+struct Order {
+  static constexpr int apart = kApart;
+};
+
+// Calls body with the order of columns for grids of p weights a code.
+template <class Body>
+inline void with_order(int p, Body &&body) {
+  if (p == 2) return body(Order<2>());
+  if (p == 4) return body(Order<kFoursApart>());
+  body(Order<1>());
 }
 
 // --- one row
@@ -21,10 +35,6 @@ struct SpanScale {
   float scale;  // of one int8 step; NaN if an activation of the span was not finite
   int32_t sum;  // of the int8 values
 };
-
-inline void order_for(int p, Floats &x) {
-  if (p == 2) x = __builtin_shufflevector(x, x, 0, 2, 4, 6, 1, 3, 5, 7);
-}
 
 // As the order of magnitudes is the order of their bits, NaN comes out above everything.
 inline float largest_magnitude(const float *x, int64_t count) {
@@ -40,25 +50,36 @@ inline float largest_magnitude(const float *x, int64_t count) {
   return magnitude;
 }
 
-inline void quantize_eight(const float *from, float inverse, int p, int8_t *to, Ints &sums) {
+template <int kApart>
+inline void load_octet(const float *x, Floats &to) {
+  if constexpr (kApart > 2) {
+    for (int k = 0; k < kLanes; ++k) to[k] = x[in_order<kApart>(k)];
+    return;
+  }
+  load(x, to);
+  if constexpr (kApart == 2) to = __builtin_shufflevector(to, to, 0, 2, 4, 6, 1, 3, 5, 7);
+}
+
+template <int kApart>
+inline void quantize_octet(const float *from, float inverse, int8_t *to, Ints &sums) {
   Floats x;
-  load(from, x);
+  load_octet<kApart>(from, x);
   x = (x * inverse + kMagic) - kMagic;
-  order_for(p, x);
   Ints rounded;
   to_ints(x, rounded);
   sums += rounded;
   store_bytes(rounded, to);
 }
 
-inline SpanScale quantize_span(const float *x, int count, int p, float largest, int8_t *to) {
+template <int kApart>
+inline SpanScale quantize_span(const float *x, int count, float largest, int8_t *to) {
   const bool finite = largest <= __FLT_MAX__;
   const float inverse = 127.0f / largest;
   SpanScale out = {finite ? largest / 127.0f : __builtin_nanf(""), 0};
   Ints sums = {};
   for (int i = 0; i < count; i += kLanes) {
     if (finite && inverse <= __FLT_MAX__) {
-      quantize_eight(x + i, inverse, p, to + i, sums);
+      quantize_octet<kApart>(x + in_order<kApart>(i), inverse, to + i, sums);
     } else {  // nothing to tell apart: all zero, vanishing, or not finite
       memset(to + i, 0, kLanes * sizeof *to);
     }
@@ -74,7 +95,9 @@ inline void quantize_row(const float *x, const Weights &w, int8_t *to, SpanScale
     const int64_t start = s * w.span;
     const int count = w.span_columns(s);
     const float largest = w.header.group == 0 ? whole_row : largest_magnitude(x + start, count);
-    scales[s] = quantize_span(x + start, count, w.header.p, largest, to + start);
+    with_order(w.header.p, [&](auto order) {
+      scales[s] = quantize_span<order.apart>(x + start, count, largest, to + start);
+    });
   }
 }
 
@@ -111,13 +134,14 @@ SMALTI_INLINE void keep(const Ints &holds, Floats &x) {
   memcpy(&x, &kept, sizeof x);
 }
 
-template <bool kPairs>
+template <int kApart>
 inline void quantize_columns(const Floats *x, int count, const Floats &inverse, BlockOctet *to,
                              Ints &start) {
   for (int i = 0; i < count; i += 8) {
+    const Floats *from = x + in_order<kApart>(i);
     Words columns[8];
     unrolled<8>([&](int k) SMALTI_INLINE_LAMBDA {
-      const Floats rounded = x[i + in_order<kPairs>(k)] * inverse + kMagic;
+      const Floats rounded = from[in_order<kApart>(k)] * inverse + kMagic;
       memcpy(&columns[k], &rounded, sizeof rounded);
     });
     pack_octet(columns, to + i / 8, start);
@@ -137,20 +161,9 @@ inline void quantize_block(Floats *x, int count, int p, const Floats &largest, f
   for (int i = 0; i < count && any(~usable); ++i) keep(usable, x[i]);
   scale = reinterpret_cast<Floats>(reinterpret_cast<Ints>(scale) | ~finite);  // all ones: a NaN
   Ints start = {};
-  if (p == 2) {
-    quantize_columns<true>(x, count, inverse, to, start);
-  } else {
-    quantize_columns<false>(x, count, inverse, to, start);
-  }
+  with_order(p, [&](auto order) { quantize_columns<order.apart>(x, count, inverse, to, start); });
   store(scale * step, out->scale);
   store(start, out->start);
-}
-
-inline void order_block(const Floats *x, const Weights &w, Floats *to) {
-  for (int64_t i = 0; i < w.padded_columns; ++i) {
-    const int64_t octet = i / 8 * 8, k = i % 8;
-    to[i] = x[octet + (w.header.p == 2 ? in_order<true>(k) : k)];
-  }
 }
 
 }  // namespace smalti::SMALTI_LEVEL

@@ -17,9 +17,10 @@ struct Decoder<1, 4> {
   explicit Decoder(const int8_t *grid) : table(grid, 1) {}
   template <class Sink>
   SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int octet = 0; octet < columns / 8; ++octet, codes += 64) {
-      const Bytes two = load_bytes(codes);
-      sink(octet, table(shift_and_mask<0, 15>(two)), table(shift_and_mask<4, 15>(two)));
+    for (int octet = 0; octet < columns / 8; octet += 2, codes += 128) {
+      const Bytes first = load_bytes(codes), second = load_bytes(codes + 64);
+      sink(octet, table(nibbles<0>(first)), table(nibbles<4>(first)));
+      sink(octet + 1, table(nibbles<0>(second)), table(nibbles<4>(second)));
     }
   }
 };
@@ -44,8 +45,8 @@ struct Decoder<2, 4> {
   SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
     for (int octet = 0; octet < columns / 8; octet += 2, codes += 64) {
       const Bytes two = load_bytes(codes);
-      pairs(octet, shift_and_mask<0, 15>(two), sink);
-      pairs(octet + 1, shift_and_mask<4, 15>(two), sink);
+      pairs(octet, nibbles<0>(two), sink);
+      pairs(octet + 1, nibbles<4>(two), sink);
     }
   }
 };
@@ -71,8 +72,10 @@ struct Decoder<2, 8> {
   explicit Decoder(const int8_t *grid) : pairs(grid) {}
   template <class Sink>
   SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int octet = 0; octet < columns / 8; ++octet, codes += 64)
+    for (int octet = 0; octet < columns / 8; octet += 2, codes += 128) {
       pairs(octet, load_bytes(codes), sink);
+      pairs(octet + 1, load_bytes(codes + 64), sink);
+    }
   }
 };
 
@@ -83,8 +86,8 @@ struct Decoder<4, 8> {
   template <class Sink>
   SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
     for (int octet = 0; octet < columns / 8; octet += 2, codes += 64) {
-      sink(octet, table.slot<0>(codes), table.slot<1>(codes));
-      sink(octet + 1, table.slot<2>(codes), table.slot<3>(codes));
+      sink(octet, table.quad<0>(codes), table.quad<1>(codes));
+      sink(octet + 1, table.quad<2>(codes), table.quad<3>(codes));
     }
   }
 };

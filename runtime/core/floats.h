@@ -12,14 +12,22 @@ struct FloatSpan {                                  // of a tile, decoded
   int columns;
 };
 
+// Columns add up in one order on every level: pairs even before odd, others as they are.
+inline void order_block(const Floats *x, const Weights &w, Floats *to) {
+  for (int64_t i = 0; i < w.padded_columns; ++i) to[i] = x[w.header.p == 2 ? in_order<2>(i) : i];
+}
+
 template <class D>
 inline void decode_to_floats(const Weights &w, const D &decode, int64_t tile, int64_t s,
                              FloatSpan *to) {
   to->columns = w.span_columns(s);
   halves_to_floats(w.span_scales(tile, s), to->scales);
+  const bool fours = w.header.p == 4;
+  const int apart = fours ? kFoursApart : 1;
   decode(w.span_codes(tile, s), to->columns, [&](int i, const Bytes &first, const Bytes &second) {
-    quad_to_floats(first, to->weights + 8 * i * kTileRows);
-    quad_to_floats(second, to->weights + (8 * i + 4) * kTileRows);
+    const int64_t column = fours ? in_order<kFoursApart>(8 * i) : 8 * i;
+    quad_to_floats(first, apart, to->weights + column * kTileRows);
+    quad_to_floats(second, apart, to->weights + (column + (apart > 1 ? 1 : 4)) * kTileRows);
   });
 }
 

@@ -42,7 +42,7 @@ class IntegerRows {
       RowSums row_sums = start_sums(activations->sum);
       decode(w_.span_codes(tile, s), w_.span_columns(s),
              [&](int i, const auto &first, const auto &second)
-                 SMALTI_INLINE_LAMBDA { multiply_one(first, second, x + 8 * i, row_sums); });
+                 SMALTI_INLINE_LAMBDA { multiply_one(first, second, x, i, row_sums); });
       const Sums sums = row_sums;
       add_scaled<1>(&sums, 0, scales, activations->scale * step_, out);
     }
@@ -84,6 +84,10 @@ class IntegerBlocks {
   // out (units, kUnit, 16) += a tile times the first rows[i] rows of each block i.
   template <class D>
   void meet(const D &decode, int64_t tile, const int *rows, int64_t units, float *out) const {
+    if constexpr (kBlockRows == kLanes) {  // registers for decoding and a whole block
+      if (units == 1 && rows[0] > kLanes / 2) return meet_codes<kLanes>(decode, tile, out);
+      if (units == 1) return meet_codes<kLanes / 2>(decode, tile, out);
+    }
     for (int64_t s = 0; s < w_.spans; ++s) meet_span(decode, tile, s, rows, units, out);
   }
 
@@ -94,6 +98,31 @@ class IntegerBlocks {
     float scales[kTileRows];
     int octets;
   };
+
+  // The first kRows rows of a lone block, there or not, straight from the codes.
+  template <int kRows, class D>
+  SMALTI_INLINE void meet_codes(const D &decode, int64_t tile, float *out) const {
+    for (int64_t s = 0; s < w_.spans; ++s) {
+      const BlockOctet *x = span_of(s, 0);
+      float scales[kTileRows];
+      halves_to_floats(w_.span_scales(tile, s), scales);
+      Sums none = {}, sums[kRows];
+      start_sums<kRows>(none, scales_[s].start, sums);
+      decode(w_.span_codes(tile, s), w_.span_columns(s),
+             [&](int i, const auto &first, const auto &second) SMALTI_INLINE_LAMBDA {
+               multiply_add<kRows>(to_octet(first, second, none), x[i], 0, sums);
+             });
+      add_span<kRows>(sums, scales, scales_[s].scale, out);
+    }
+  }
+
+  template <int kRows>
+  SMALTI_INLINE static void add_span(const Sums *sums, const float *scales, const float *scale,
+                                     float *out) {
+    unrolled<kRows>([&](int r) SMALTI_INLINE_LAMBDA {
+      add_scaled<kRows>(sums, r, scales, scale[r], out + r * kTileRows);
+    });
+  }
 
   template <class D>
   void meet_span(const D &decode, int64_t tile, int64_t s, const int *rows, int64_t units,
@@ -138,10 +167,7 @@ class IntegerBlocks {
     Sums sums[kRows];
     start_sums<kRows>(span.start, activations.start + row, sums);
     for (int i = 0; i < span.octets; ++i) multiply_add<kRows>(span.weights[i], x[i], row, sums);
-    unrolled<kRows>([&](int r) SMALTI_INLINE_LAMBDA {
-      add_scaled<kRows>(sums, r, span.scales, activations.scale[row + r],
-                        out + (row + r) * kTileRows);
-    });
+    add_span<kRows>(sums, span.scales, activations.scale + row, out + row * kTileRows);
   }
 
   // One after the other for all blocks, so that it streams.

@@ -25,6 +25,9 @@ extern const Level level;
 namespace avx2 {
 extern const Level level;
 }
+namespace avxvnni {
+extern const Level level;
+}
 namespace avx512 {
 extern const Level level;
 }
@@ -53,9 +56,9 @@ struct Cpuid {
   unsigned a, b, c, d;
 };
 
-Cpuid cpuid(unsigned leaf) {
+Cpuid cpuid(unsigned leaf, unsigned part = 0) {
   Cpuid found = {};  // stays where the CPU has no such leaf
-  __get_cpuid_count(leaf, 0, &found.a, &found.b, &found.c, &found.d);
+  __get_cpuid_count(leaf, part, &found.a, &found.b, &found.c, &found.d);
   return found;
 }
 
@@ -76,6 +79,10 @@ bool has_avx2() {
          has(cpuid(1).c, bit_AVX | bit_FMA | bit_F16C | bit_MOVBE | bit_POPCNT) &&
          has(cpuid(0x80000001).c, bit_LZCNT);
 }
+
+constexpr unsigned kAvxVnni = 1 << 4;  // headers of old compilers lack it
+
+bool has_avxvnni() { return has_avx2() && cpuid(7).a > 0 && has(cpuid(7, 1).a, kAvxVnni); }
 
 bool has_avx512() {
   constexpr unsigned kBasic = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ;
@@ -100,6 +107,7 @@ Levels find_levels() {
   Levels found = {{&portable::level}, 1};
 #if defined(__x86_64__)
   if (has_avx2()) found.list[found.count++] = &avx2::level;
+  if (has_avxvnni()) found.list[found.count++] = &avxvnni::level;
   if (has_avx512()) found.list[found.count++] = &avx512::level;
 #elif defined(__aarch64__)
   found.list[found.count++] = &neon::level;

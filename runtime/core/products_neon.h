@@ -36,8 +36,8 @@ using RowSums = Sums;
 // first, second: Bytes or ByFourRows
 template <class First, class Second>
 SMALTI_INLINE void multiply_one(const First &first, const Second &second, const int8_t *x,
-                                RowSums &sums) {
-  const int8x8_t eight = vld1_s8(x);
+                                int octet, RowSums &sums) {
+  const int8x8_t eight = vld1_s8(x + 8 * octet);
   unrolled<4>([&](int i) SMALTI_INLINE_LAMBDA {
     int32x4_t &sum = sums.four_rows[i];
     sum = vdotq_lane_s32(sum, vreinterpretq_s8_u8(first(i)), eight, 0);
@@ -62,8 +62,8 @@ SMALTI_INLINE int8x16_t four_times(const int8_t *from) {
 // Two products of 7-bit magnitudes fit 16 bits.
 template <class First, class Second>
 SMALTI_INLINE void multiply_one(const First &first, const Second &second, const int8_t *x,
-                                RowSums &sums) {
-  const int8x16_t a = four_times(x), b = four_times(x + 4);
+                                int octet, RowSums &sums) {
+  const int8x16_t a = four_times(x + 8 * octet), b = four_times(x + 8 * octet + 4);
   unrolled<4>([&](int i) SMALTI_INLINE_LAMBDA {
     const int8x16_t v = vreinterpretq_s8_u8(first(i)), w = vreinterpretq_s8_u8(second(i));
     const int16x8_t low = vmull_s8(vget_low_s8(v), vget_low_s8(a)), high = vmull_high_s8(v, a);
@@ -131,7 +131,7 @@ SMALTI_INLINE Octet to_octet(const Bytes &first, const Bytes &second, Sums &) {
 template <int kRows>
 SMALTI_INLINE void multiply_add(const Octet &w, const BlockOctet &x, int row, Sums *sums) {
   unrolled<kRows>([&](int r) SMALTI_INLINE_LAMBDA {
-    multiply_one(w.quad[0], w.quad[1], x.at[row + r], sums[r]);
+    multiply_one(w.quad[0], w.quad[1], x.at[row + r], 0, sums[r]);
   });
 }
 #endif

@@ -8,6 +8,8 @@
 
 namespace smalti::SMALTI_LEVEL {
 
+constexpr int kFoursApart = 1;
+
 struct Bytes {
   uint8x16_t four_rows[4];  // rows 4i .. 4i + 3
   SMALTI_INLINE uint8x16_t operator()(int i) const { return four_rows[i]; }
@@ -31,12 +33,11 @@ SMALTI_INLINE Bytes load_bytes(const uint8_t *from) {
   return by_four_rows([&](int i) SMALTI_INLINE_LAMBDA { return vld1q_u8(from + 16 * i); });
 }
 
-template <int kShift, int kMask>
-SMALTI_INLINE Bytes shift_and_mask(const Bytes &codes) {
-  static_assert(kShift == 0 || 255 >> kShift == kMask, "a mask, or a shift that needs none");
+template <int kShift>
+SMALTI_INLINE Bytes nibbles(const Bytes &codes) {
   return by_four_rows([&](int i) SMALTI_INLINE_LAMBDA {
     if constexpr (kShift == 0) {
-      return vandq_u8(codes(i), vdupq_n_u8(kMask));
+      return vandq_u8(codes(i), vdupq_n_u8(15));
     } else {
       return vshrq_n_u8(codes(i), kShift);
     }
@@ -132,7 +133,7 @@ struct Table4 {
   }
 
   template <int kSlot>
-  SMALTI_INLINE auto slot(const uint8_t *codes) const {
+  SMALTI_INLINE auto quad(const uint8_t *codes) const {
     return by_four_rows([this, codes](int i) SMALTI_INLINE_LAMBDA {
       const uint8_t *four = codes + 16 * i + kSlot;
       return vreinterpretq_u8_u64(vcombine_u64(two(four), two(four + 8)));
@@ -150,14 +151,14 @@ SMALTI_INLINE void widen(uint8x16_t from, float *to) {
   });
 }
 
-inline void quad_to_floats(const Bytes &w, float *out) {
+inline void quad_to_floats(const Bytes &w, int apart, float *out) {
   const uint8x16x2_t top = vuzpq_u8(w.four_rows[0], w.four_rows[1]);
   const uint8x16x2_t bottom = vuzpq_u8(w.four_rows[2], w.four_rows[3]);
   const uint8x16x2_t even = vuzpq_u8(top.val[0], bottom.val[0]);
   const uint8x16x2_t odd = vuzpq_u8(top.val[1], bottom.val[1]);
   unrolled<2>([&](int i) SMALTI_INLINE_LAMBDA {
-    widen(even.val[i], out + 32 * i);
-    widen(odd.val[i], out + 32 * i + 16);
+    widen(even.val[i], out + 32 * apart * i);
+    widen(odd.val[i], out + 32 * apart * i + 16 * apart);
   });
 }
 

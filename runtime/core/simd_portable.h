@@ -18,6 +18,8 @@
 namespace smalti::SMALTI_LEVEL {
 
 constexpr int kBlockRows = 4;  // activation rows that share one pass over decoded weights
+constexpr int kFoursApart =
+    1;  // columns of a quad of grids of four: a code's (1), or a coordinate (4)
 
 struct Bytes {
   uint8_t at[64];
@@ -39,10 +41,11 @@ inline Bytes load_bytes(const uint8_t *from) {
   return v;
 }
 
-template <int kShift, int kMask>
-inline Bytes shift_and_mask(const Bytes &v) {
+// Codes of 4 bits, two in a byte: the lower ones (kShift = 0), or the upper ones (4).
+template <int kShift>
+inline Bytes nibbles(const Bytes &v) {
   Bytes out;
-  for (int i = 0; i < 64; ++i) out.at[i] = v.at[i] >> kShift & kMask;
+  for (int i = 0; i < 64; ++i) out.at[i] = v.at[i] >> kShift & 15;
   return out;
 }
 
@@ -68,12 +71,12 @@ struct Table {
   }
 };
 
-// Whole entries of a 256 x 4 grid: slot `kSlot` of each row's four codes.
+// A quad of a grid of 256 x 4: entries of the codes in slot `kSlot`, or coordinate `kSlot` of all.
 struct Table4 {
   const int8_t *grid;
   explicit Table4(const int8_t *grid) : grid(grid) {}
   template <int kSlot>
-  Bytes slot(const uint8_t *codes) const {
+  Bytes quad(const uint8_t *codes) const {
     Bytes out;
     for (int row = 0; row < 16; ++row)
       memcpy(out.at + 4 * row, grid + 4 * codes[4 * row + kSlot], 4);
@@ -85,8 +88,10 @@ struct Table4 {
 
 inline RowSums start_sums(int32_t) { return RowSums{}; }  // takes the sum of the activations
 
-// sums += two quads of weights times the eight activations at x.
-inline void multiply_one(const Bytes &first, const Bytes &second, const int8_t *x, RowSums &sums) {
+// sums += two quads of weights times an octet of the activations at x.
+inline void multiply_one(const Bytes &first, const Bytes &second, const int8_t *x, int octet,
+                         RowSums &sums) {
+  x += 8 * octet;
   for (int i = 0; i < 64; ++i) {
     sums.at[i / 4] += static_cast<int8_t>(first.at[i]) * x[i % 4];
     sums.at[i / 4] += static_cast<int8_t>(second.at[i]) * x[4 + i % 4];
@@ -134,9 +139,9 @@ inline void add_scaled(const Sums *sums, int r, const float *scales, float scale
   for (int i = 0; i < 16; ++i) out[i] += static_cast<float>(sums[r].at[i]) * scales[i] * scale;
 }
 
-// The int8 weights of a quad as floats, (4, 16): column by column.
-inline void quad_to_floats(const Bytes &w, float *out) {
-  for (int i = 0; i < 64; ++i) out[i % 4 * 16 + i / 4] = static_cast<int8_t>(w.at[i]);
+// The int8 weights of a quad as floats, (4, 16): columns, which lie `apart` columns apart.
+inline void quad_to_floats(const Bytes &w, int apart, float *out) {
+  for (int i = 0; i < 64; ++i) out[i % 4 * apart * 16 + i / 4] = static_cast<int8_t>(w.at[i]);
 }
 
 inline void halves_to_floats(const uint16_t *from, float *out) {

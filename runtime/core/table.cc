@@ -1,9 +1,7 @@
 // The op table of one instruction-set level. Compiled once a level, like every kernel.
 #include "core/op.h"
 
-#ifdef SMALTI_NEON  // differs from portable in the products of packed weights alone
-#define SMALTI_OTHERS portable
-#else
+#ifndef SMALTI_OTHERS  // the level that has all but the products of packed weights
 #define SMALTI_OTHERS SMALTI_LEVEL
 #endif
 

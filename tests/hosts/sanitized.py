@@ -13,7 +13,7 @@ FLAGS = ["-std=c++17", "-O0", "-g1", "-fPIC", "-fno-omit-frame-pointer", '-DSMAL
 FLAGS += ["-fno-exceptions", "-fno-rtti", "-ffp-contract=off", f"-I{RUNTIME}"]
 # One level, for this CPU, stands for all.
 LEVEL = ["-march=native", "-DSMALTI_LEVEL=portable"]
-ONE_LEVEL = ["-Davx2=portable", "-Davx512=portable"]
+ONE_LEVEL = ["-Davx2=portable", "-Davxvnni=portable", "-Davx512=portable"]
 
 
 def sanitizer_or_skip(name: str) -> Path:

@@ -17,7 +17,14 @@ RUNTIME = HERE.parents[1] / "runtime"
 FLAGS = ["-std=c++17", "-fno-rtti", "-fno-threadsafe-statics", "-ffp-contract=off"]
 PORTABLE = ["-DSMALTI_LEVEL=portable"]
 COMMON = ['-DSMALTI_VERSION="portable"', "-fno-math-errno", "-Wno-psabi"]
-NAMES = ("avx2", "avx512", "neon", "dotprod", "i8mm")  # of levels, which levels.cc looks for
+NAMES = (
+    "avx2",
+    "avxvnni",
+    "avx512",
+    "neon",
+    "dotprod",
+    "i8mm",
+)  # of levels, which levels.cc looks for
 # Levels of 64-bit ARM beside portable by GCC's flags, as CMakeLists.txt has them.
 ARM64_LEVELS = {
     "neon": ["-fno-schedule-insns"],
@@ -44,7 +51,7 @@ def compile_program(
     aliases = [f"-D{name}=portable" for name in NAMES if name not in own]
     sources = [(path, PORTABLE) for path in shared]
     for name, flags in own.items():
-        given = [f"-DSMALTI_LEVEL={name}", "-DSMALTI_NEON", *flags]
+        given = [f"-DSMALTI_LEVEL={name}", "-DSMALTI_OTHERS=portable", "-DSMALTI_NEON", *flags]
         sources += [(RUNTIME / path, given) for path in NEON_SOURCES]
     include = [f"-I{RUNTIME}", f"-I{RUNTIME / 'include'}"]
 

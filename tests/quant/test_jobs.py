@@ -113,3 +113,9 @@ def test_learned_codebooks_reach_the_layers(hessians, serial):
     found = quantized(hessians, learned=True)
     assert not torch.equal(found["0.grid"], serial["0.grid"])
     assert not torch.equal(found["0.grid"], found["2.grid"])
+
+
+def test_only_large_modules_pay_for_more_processes(monkeypatch):
+    monkeypatch.setattr(jobs_module.os, "cpu_count", lambda: 3)
+    assert jobs_module.jobs_that_pay(MODULE) == 1
+    assert jobs_module.jobs_that_pay(nn.Linear(2048, 1024, device="meta")) == 3

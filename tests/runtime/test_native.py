@@ -66,6 +66,7 @@ def test_levels() -> None:
 CPU = Path("/proc/cpuinfo")
 FLAGS = {
     "avx2": "avx avx2 fma f16c movbe popcnt bmi1 bmi2 abm",
+    "avxvnni": "avx2 avx_vnni",
     "avx512": "avx2 avx512f avx512bw avx512cd avx512dq avx512vl avx512vbmi avx512_vnni",
 }
 

@@ -2,21 +2,26 @@
 // plain C++. Needs no CPU feature.
 #pragma once
 
+#define SMALTI_EMULATED
 #define SIMDE_NO_NATIVE
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <simde/x86/avx.h>
 #include <simde/x86/avx512/add.h>
 #include <simde/x86/avx512/and.h>
+#include <simde/x86/avx512/blend.h>
 #include <simde/x86/avx512/dpbusd.h>
 #include <simde/x86/avx512/loadu.h>
+#include <simde/x86/avx512/mov_mask.h>
 #include <simde/x86/avx512/mul.h>
 #include <simde/x86/avx512/or.h>
+#include <simde/x86/avx512/permutex2var.h>
 #include <simde/x86/avx512/permutexvar.h>
 #include <simde/x86/avx512/set1.h>
 #include <simde/x86/avx512/setzero.h>
 #include <simde/x86/avx512/srli.h>
 #include <simde/x86/avx512/storeu.h>
 #include <simde/x86/avx512/sub.h>
+#include <simde/x86/avx512/ternarylogic.h>
 #include <simde/x86/avx512/test.h>
 #include <simde/x86/avx512/xor.h>
 #include <stdint.h>
@@ -24,7 +29,7 @@
 
 #include "core/half.h"
 
-// SIMDe 0.7.4 lacks the following four.
+// SIMDe 0.7.4 lacks the following three.
 
 typedef simde__mmask64 __mmask64;
 
@@ -42,14 +47,6 @@ inline __m512 _mm512_cvtph_ps(const __m256i &halves) {
   memcpy(from, &halves, sizeof from);
   for (int i = 0; i < 16; ++i) to[i] = smalti::SMALTI_LEVEL::half_to_float(from[i]);
   return simde_mm512_loadu_ps(to);
-}
-
-inline __m512i _mm512_i32gather_epi32(const __m512i &index, const void *base, int scale) {
-  int32_t at[16], to[16];
-  memcpy(at, &index, sizeof at);
-  for (int i = 0; i < 16; ++i)
-    memcpy(to + i, static_cast<const char *>(base) + int64_t{at[i]} * scale, sizeof to[i]);
-  return simde_mm512_loadu_si512(to);
 }
 
 // The CPU faults where these addresses are not aligned, SIMDe may not.
