@@ -74,29 +74,28 @@ constexpr int character(int a, int b, int q) {
   return difference == 0 ? 0 : -1;
 }
 
-// Paley's second matrix of order kOrder = 2 (q + 1).
+// The symmetric conference matrix C of order kOrder = q + 1. Paley's second matrix, of twice the
+// order, is C kron (1 1; 1 -1) + I kron (1 -1; -1 -1).
 template <int kOrder>
-struct Paley {
+struct Conference {
   float at[kOrder * kOrder] = {};
 
-  constexpr Paley() {
+  constexpr Conference() {
     for (int i = 0; i < kOrder; ++i)
       for (int j = 0; j < kOrder; ++j) at[i * kOrder + j] = static_cast<float>(entry(i, j));
   }
 
   static constexpr int entry(int i, int j) {
-    const int q = kOrder / 2 - 1, a = i / 2, b = j / 2;
-    if (a == b) return i % 2 || j % 2 ? -1 : 1;
-    const int c = a == 0 || b == 0 ? 1 : character(a - 1, b - 1, q);
-    return i % 2 && j % 2 ? -c : c;
+    if (i == j) return 0;
+    return i == 0 || j == 0 ? 1 : character(i - 1, j - 1, kOrder - 1);
   }
 };
 
-inline const float *paley(int order) {
-  static constexpr Paley<12> p12;
-  static constexpr Paley<20> p20;
-  static constexpr Paley<28> p28;
-  return order == 12 ? p12.at : order == 20 ? p20.at : p28.at;
+inline const float *conference(int order) {
+  static constexpr Conference<6> c6;
+  static constexpr Conference<10> c10;
+  static constexpr Conference<14> c14;
+  return order == 6 ? c6.at : order == 10 ? c10.at : c14.at;
 }
 
 // One butterfly stage inside eight lanes: (a, b) -> (a + b, a - b) at distance `kDistance`.
@@ -198,32 +197,50 @@ inline void sylvester(float *x, int64_t count, int power, float norm) {
   stages_of_lanes(x, count, kLanes, power);
 }
 
-// out (m, kColumns) = Paley's matrix of order m times in (m, stride), for kColumns columns of it.
+// out (2 half, stride) = Paley's matrix, of which C is (half, half), times what `pairs` has the
+// sums and the differences of, in turn; for kColumns columns.
 template <int kColumns>
-inline void paley_columns(const float *in, int m, int stride, float *out) {
-  const float *signs = paley(m);
-  for (int i = 0; i < m; ++i) {
-    float sums[kColumns] = {};
-    for (int j = 0; j < m; ++j)
-      for (int k = 0; k < kColumns; ++k) sums[k] += signs[i * m + j] * in[j * stride + k];
-    memcpy(out + i * stride, sums, sizeof sums);
+inline void paley_columns(const float *pairs, int half, int stride, float *out) {
+  typedef float Columns __attribute__((vector_size(kColumns * sizeof(float))));
+  const float *c = conference(half);
+  for (int a = 0; a < half; a += 2) {  // two rows at once: four chains of additions
+    Columns sums[4];                   // rows a, a and a + 1, a + 1
+    unrolled<4>([&](int i) SMALTI_INLINE_LAMBDA {
+      memcpy(&sums[i], pairs + (2 * a + (i ^ 1)) * stride, sizeof sums[i]);
+      if (i % 2 == 1) sums[i] = -sums[i];
+    });
+    for (int b = 0; b < half; ++b) {
+      Columns pair[2];
+      memcpy(&pair[0], pairs + 2 * b * stride, sizeof pair[0]);
+      memcpy(&pair[1], pairs + (2 * b + 1) * stride, sizeof pair[1]);
+      unrolled<4>([&](int i)
+                      SMALTI_INLINE_LAMBDA { sums[i] += pair[i % 2] * c[(a + i / 2) * half + b]; });
+    }
+    unrolled<4>([&](int i) SMALTI_INLINE_LAMBDA {
+      memcpy(out + (2 * a + i) * stride, &sums[i], sizeof sums[i]);
+    });
   }
 }
 
 // x viewed as (m, size / m): multiplies from the left by Paley's matrix of order m.
 inline void paley_rows(float *x, int size, int m) {
   const int columns = size / m;
-  float in[kMaxBlock * kLanes];
-  memcpy(in, x, size * sizeof *x);
+  float pairs[kMaxBlock * kLanes];
+  for (int i = 0; i < size; i += 2 * columns) {
+    for (int k = i; k < i + columns; ++k) {
+      pairs[k] = x[k] + x[k + columns];
+      pairs[k + columns] = x[k] - x[k + columns];
+    }
+  }
   switch (columns) {
     case 1:
-      return paley_columns<1>(in, m, columns, x);
+      return paley_columns<1>(pairs, m / 2, columns, x);
     case 2:
-      return paley_columns<2>(in, m, columns, x);
+      return paley_columns<2>(pairs, m / 2, columns, x);
     case 4:
-      return paley_columns<4>(in, m, columns, x);
+      return paley_columns<4>(pairs, m / 2, columns, x);
   }
-  for (int k = 0; k < columns; k += kLanes) paley_columns<kLanes>(in + k, m, columns, x + k);
+  for (int k = 0; k < columns; k += kLanes) paley_columns<kLanes>(pairs + k, m / 2, columns, x + k);
 }
 
 inline float hadamard_norm(int block) { return 1.0f / sqrtf(static_cast<float>(block)); }
