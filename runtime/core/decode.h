@@ -11,17 +11,22 @@ namespace smalti::SMALTI_LEVEL {
 template <int kP, int kBits>
 struct Decoder;
 
+template <class Body>
+SMALTI_INLINE void each_octet(int columns, Body &&body) {
+  for (int octet = 0; octet < columns / 8; octet += kOctets)
+    unrolled<kOctets>([&](int i) SMALTI_INLINE_LAMBDA { body(octet + i); });
+}
+
 template <>
 struct Decoder<1, 4> {
   Table<4, 0> table;
   explicit Decoder(const int8_t *grid) : table(grid, 1) {}
   template <class Sink>
   SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int octet = 0; octet < columns / 8; octet += 2, codes += 128) {
-      const Bytes first = load_bytes(codes), second = load_bytes(codes + 64);
-      sink(octet, table(nibbles<0>(first)), table(nibbles<4>(first)));
-      sink(octet + 1, table(nibbles<0>(second)), table(nibbles<4>(second)));
-    }
+    each_octet(columns, [&](int octet) SMALTI_INLINE_LAMBDA {
+      const Bytes two = load_bytes(codes + 64 * octet);
+      sink(octet, table(nibbles<0>(two)), table(nibbles<4>(two)));
+    });
   }
 };
 
@@ -72,10 +77,9 @@ struct Decoder<2, 8> {
   explicit Decoder(const int8_t *grid) : pairs(grid) {}
   template <class Sink>
   SMALTI_INLINE void operator()(const uint8_t *codes, int columns, Sink &&sink) const {
-    for (int octet = 0; octet < columns / 8; octet += 2, codes += 128) {
-      pairs(octet, load_bytes(codes), sink);
-      pairs(octet + 1, load_bytes(codes + 64), sink);
-    }
+    each_octet(columns, [&](int octet) SMALTI_INLINE_LAMBDA {
+      pairs(octet, load_bytes(codes + 64 * octet), sink);
+    });
   }
 };
 

@@ -10,6 +10,11 @@
 namespace smalti::SMALTI_LEVEL {
 
 constexpr int kFoursApart = 1;
+#ifdef __AVXVNNI__
+constexpr int kOctets = 2;
+#else
+constexpr int kOctets = 1;
+#endif
 
 inline __m256i flip_tops(__m256i v) {
   return _mm256_xor_si256(v, _mm256_set1_epi8(static_cast<char>(0x80)));

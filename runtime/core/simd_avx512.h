@@ -9,6 +9,7 @@
 namespace smalti::SMALTI_LEVEL {
 
 constexpr int kBlockRows = 8;
+constexpr int kOctets = 2;
 constexpr int kFoursApart = 4;
 
 inline __m512i flip_tops(const __m512i &v) {

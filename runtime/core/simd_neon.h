@@ -8,6 +8,7 @@
 
 namespace smalti::SMALTI_LEVEL {
 
+constexpr int kOctets = 1;
 constexpr int kFoursApart = 1;
 
 struct Bytes {

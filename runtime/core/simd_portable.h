@@ -18,8 +18,10 @@
 namespace smalti::SMALTI_LEVEL {
 
 constexpr int kBlockRows = 4;  // activation rows that share one pass over decoded weights
-constexpr int kFoursApart =
-    1;  // columns of a quad of grids of four: a code's (1), or a coordinate (4)
+constexpr int kOctets = 1;     // decoded at once; 2 where one does not fill the chains of sums
+// Columns of a quad of grids of four: the weights of a code (1), or one coordinate of four codes
+// (4).
+constexpr int kFoursApart = 1;
 
 struct Bytes {
   uint8_t at[64];
