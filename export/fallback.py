@@ -143,13 +143,14 @@ def _function(node: ir.Node, graph: ir.Graph, number: int, fallback: str) -> ir.
 
 
 def _shorten(graph: ir.Graph) -> None:
-    """Keep no notes and no long names: they were half of a function, and much of a small file."""
+    """Keep no notes, shapes, long names: they are most of a function, and much of a small file."""
+    graph.metadata_props.clear()
     for node in graph:
         node.metadata_props.clear()
         node.name = None
     for number, value in enumerate(value for node in graph for value in node.outputs):
         value.metadata_props.clear()
-        value.name = f"v{number}"
+        value.name, value.shape, value.type = f"v{number}", None, None
 
 
 def _initializers_to_constants(graph: ir.Graph) -> None:

@@ -130,6 +130,7 @@ def _add_manifest(
 def _clean(model: ir.Model) -> None:
     """Merge equal nodes; of the exporter's notes keep each node's layer."""
     CommonSubexpressionEliminationPass()(model)
+    model.graph.metadata_props.clear()
     for node in model.graph:
         layer = _layer(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
         node.metadata_props.clear()
