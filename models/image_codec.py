@@ -85,10 +85,11 @@ def stored(kind: Kind, form: str) -> nn.Module:
         quantize_(module, form, estimate(module, photo_field.calibration()))
     elif form != "float":
         quantize_table_(module, form)
-        for grid in grids:
-            if grid.codebook is not None:
-                grid.codebook = Parameter(grid.codebook)
-        photo_field.fit(module, TUNING if form in TABLES[2:] else 0, RATES)
+        coded = [grid for grid in grids if grid.codebook is not None]
+        for grid in coded:
+            grid.codebook = Parameter(grid.codebook)
+        if coded:
+            photo_field.fit(module, TUNING, RATES)
     return module.eval()
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, interpolate, pixel_shuffle
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, pixel_shuffle
 
 from smalti.models.video import warp
 
 KEYS, REACH = 8, 15  # of lambda layers: channels, and pixels from one border to the other
+MOVES = 7  # places where a pixel is looked for in the other frame, along each side
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
@@ -74,6 +75,26 @@ class Flows(nn.Module):
         return found[:, :4] * self.shrink, found[:, 4:]
 
 
+class Matches(nn.Module):
+    """How well the first frame fits the last one, moved by up to MOVES // 2 pixels."""
+
+    moves: Tensor  # (MOVES**2, 2, MOVES, MOVES): each takes a pixel, less the central one
+
+    def __init__(self) -> None:
+        super().__init__()
+        moved = torch.eye(MOVES**2).reshape(-1, 1, MOVES, MOVES)
+        still = moved[MOVES**2 // 2].expand(moved.shape)
+        self.register_buffer("moves", torch.cat([moved, -still], 1), persistent=False)
+
+    def forward(self, first: Tensor, last: Tensor, shrink: int) -> Tensor:
+        """first, last: (N, 3, H, W) -> differences (N, MOVES**2, H / shrink, W / shrink)."""
+        both = torch.stack([avg_pool2d(last, shrink), avg_pool2d(first, shrink)], 2)
+        n, colours, _, height, width = both.shape
+        pairs = both.reshape(n * colours, 2, height, width)
+        off = conv2d(pairs, self.moves, padding=MOVES // 2).abs()
+        return 8 * off.reshape(n, colours, -1, height, width).mean(1)  # about as large as features
+
+
 class MultiFrame(nn.Module):
     """Two frames and times between them -> the frames at these times."""
 
@@ -83,7 +104,9 @@ class MultiFrame(nn.Module):
         fine = (_conv(6, w, 2), _conv(w, 2 * w, 2), Residual(2 * w), Residual(2 * w))
         coarse = (_conv(2 * w, 4 * w, 2), Residual(4 * w), Lambdas(4 * w), Residual(4 * w))
         self.fine, self.coarse = nn.Sequential(*fine), nn.Sequential(*coarse)
-        self.coarse_flows, self.fine_flows = Flows(4 * w + 1, 2 * w, 8), Flows(2 * w + 12, 2 * w, 4)
+        self.matches, many = Matches(), MOVES**2
+        self.coarse_flows = Flows(4 * w + 1 + many, 2 * w, 8)
+        self.fine_flows = Flows(2 * w + 12 + many, 2 * w, 4)
         self.retouch = nn.Sequential(_conv(10, w, 2), _conv(w, w), _last(w, 12))
 
     def forward(self, first: Tensor, last: Tensor, times: Tensor) -> Tensor:
@@ -96,15 +119,16 @@ class MultiFrame(nn.Module):
     def stages(self, first: Tensor, last: Tensor, times: Tensor) -> list[Tensor]:
         """Return what flows of the coarse scale give, of the fine one, and that retouched."""
         fine = self.fine(torch.cat([first, last], 1))
-        coarse = self.coarse(fine)
-        each = torch.ones_like(times)
+        coarse, each = self.coarse(fine), torch.ones_like(times)
+        matches = [self.matches(first, last, shrink) for shrink in (8, 4)]
         first, last, fine, coarse = (x * each for x in (first, last, fine, coarse))
-        flow, mask = self.coarse_flows(torch.cat([coarse, _everywhere(times, coarse)], 1))
+        far, near = (x * each for x in matches)
+        flow, mask = self.coarse_flows(torch.cat([coarse, _everywhere(times, coarse), far], 1))
         moved, rough = _blend(first, last, flow, mask, times)
         seen = interpolate(
             torch.cat([*moved, mask, flow / 4], 1), scale_factor=0.25, mode="bilinear"
         )
-        change, more = self.fine_flows(torch.cat([fine, _everywhere(times, fine), seen], 1))
+        change, more = self.fine_flows(torch.cat([fine, _everywhere(times, fine), seen, near], 1))
         moved, blend = _blend(first, last, flow + change, mask + more, times)
         return [rough, blend, blend + self._retouched(moved, blend, mask + more)]
 

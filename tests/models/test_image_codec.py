@@ -41,3 +41,10 @@ def test_the_command_compares_all_files(tiny: Path, monkeypatch: pytest.MonkeyPa
         assert rows[first]["payload"] > rows[second]["payload"]
     assert rows[5]["psnr"] > rows[4]["psnr"] + 3
     assert (tiny / "image-codec.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_grid_with_nothing_beside_it_is_stored_in_int8(tiny: Path) -> None:
+    kind = next(k for k in image_codec.kinds() if k.name == f"{image_grid.ALONE[0]} grid")
+    module = image_codec.stored(kind, "int8")
+    assert not list(module.parameters())
+    assert module(photo_field.example_inputs()[0]).shape == (48 * 40, 3)

@@ -14,7 +14,7 @@ from smalti.models import multi_frame, multi_frame_net
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     monkeypatch.setenv("SMALTI_CACHE", str(tmp_path))
-    sizes = {"WIDTH": 8, "SIZE": (32, 40), "CROP": 32}
+    sizes = {"WIDTH": 8, "SIZE": (32, 40), "CROP": 32, "FASTEST": 1}
     training = {"STEPS": 12, "BATCH": 2, "SEEN": {"carphone": range(4)}}
     scored = {"SCORED": {"carphone": [6, 8]}}
     for name, value in (sizes | training | scored).items():
