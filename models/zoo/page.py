@@ -30,8 +30,9 @@ your machine, and `make models` measures all and writes this page.
   in all of these rows.
 
 Files hold the graph, a manifest and, for ONNX, a fallback in standard operators beside the weights:
-about 5 kB for each shape of layer and format, which weigh in small models. *Worse by* is relative to the module in Torch. *ms* is
-the median of one run of the recipe's example inputs, all files of an engine in turn.
+about 5 kB for each shape of layer and format, which weigh in small models. *Worse by* is relative
+to the module in Torch. *ms* is the median of one run of the recipe's example inputs, all files of
+an engine in turn.
 """
 
 
