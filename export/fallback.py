@@ -127,10 +127,9 @@ def _function(node: ir.Node, graph: ir.Graph, number: int, fallback: str) -> ir.
     if fallback == "nofold" and "codes" in names:
         _hang_on_first_input(graph, graph.inputs[names.index("codes")])
     _guard(graph, number)
-    for value, name in zip(graph.inputs, names, strict=False):
-        value.metadata_props.clear()
-        value.name = name
     _shorten(graph)
+    for value, name in zip(graph.inputs, names, strict=False):
+        value.name = name
     graph.opset_imports.clear()
     graph.opset_imports[""] = OPSET
     return ir.Function(
@@ -148,9 +147,12 @@ def _shorten(graph: ir.Graph) -> None:
     for node in graph:
         node.metadata_props.clear()
         node.name = None
-    for number, value in enumerate(value for node in graph for value in node.outputs):
+    made = [value for node in graph for value in node.outputs]
+    for value in (*graph.inputs, *made):
         value.metadata_props.clear()
-        value.name, value.shape, value.type = f"v{number}", None, None
+        value.shape = value.type = None
+    for number, value in enumerate(made):
+        value.name = f"v{number}"
 
 
 def _initializers_to_constants(graph: ir.Graph) -> None:
