@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,21 +46,32 @@ def example_inputs(session: Session) -> dict[str, NDArray[Any]]:
 
 
 def time_interleaved(
-    runs: Mapping[str, Callable[[], object]], seconds: float = 2.0, warm_up: int = 3
+    runs: Mapping[str, Callable[[], object]],
+    seconds: float = 2.0,
+    warm_up: int = 3,
+    before: int = 0,
 ) -> list[Timing]:
     """Time callables in turn, so that a drifting machine hits all alike.
 
-    Runs until `seconds` have passed for each of them, at least ten times.
+    Runs until `seconds` have passed for each of them, at least ten times. Every round has an order
+    of its own: who comes after an engine whose threads still spin, or who fills the caches, pays.
+
+    warm_up: runs of each at the start. before: runs that precede every timed one, so that it finds
+    its data in the caches.
     """
     for run in runs.values():
         for _ in range(warm_up):
             run()
     samples: dict[str, list[float]] = {name: [] for name in runs}
+    shuffled, names = random.Random(0), list(runs)
     end = time.perf_counter() + seconds * len(runs)
-    while time.perf_counter() < end or len(next(iter(samples.values()))) < 10:
-        for name, run in runs.items():
+    while time.perf_counter() < end or len(samples[names[0]]) < 10:
+        shuffled.shuffle(names)
+        for name in names:
+            for _ in range(before):
+                runs[name]()
             start = time.perf_counter()
-            run()
+            runs[name]()
             samples[name].append(1e3 * (time.perf_counter() - start))
     return _timings(samples)
 

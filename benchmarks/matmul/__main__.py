@@ -1,7 +1,8 @@
 """Low-bit products side by side: ours, ONNX Runtime, OpenVINO, ggml, LiteRT, Torch.
 
 Run `python -m benchmarks.matmul`. Engines run in turn; a peer that is missing is left out with a
-line. A run is one product (hot), or a ring of products whose matrices no cache holds (DRAM).
+line. A run is one product right after two like it (hot), or a ring of products whose matrices no
+cache holds (DRAM).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,9 @@ def _built(found: list[Candidate]) -> Iterator[tuple[Candidate, Run]]:
     for candidate in found:
         print(f"  {candidate.name}", file=sys.stderr)
         try:
-            yield candidate, candidate.build()
+            with redirect_stdout(sys.stderr):  # some talk
+                run = candidate.build()
+            yield candidate, run
         except Exception as error:
             print(f"without {candidate.name}: {str(error).splitlines()[0]}", file=sys.stderr)
 
@@ -73,7 +77,8 @@ def _measured(task: Task, threads: int, seconds: float, only: str) -> list[Row]:
     wanted = [c for c in _candidates(task, threads) if only in c.name]
     built = dict((c.name, (c, run)) for c, run in _built(wanted))
     with torch.inference_mode():
-        timings = time_interleaved({name: run for name, (_, run) in built.items()}, seconds)
+        runs = {name: run for name, (_, run) in built.items()}
+        timings = time_interleaved(runs, seconds, before=0 if task.dram else 2)
     return [_row(task, threads, built[t.name][0], t) for t in timings]
 
 

@@ -41,6 +41,7 @@ def _panel(axis: Any, rows: Sequence[Row]) -> None:
             speeds = [r["gweights_s"] for r in mine]
             axis.scatter([r["bits"] for r in mine], speeds, s=24, color=colour, label=engine)
     axis.set_xticks([2, 3, 4, 8, 16, 32], ["2", "3", "4", "8", "16", "32"])
+    axis.xaxis.set_minor_formatter("")
     axis.set_xlabel("bits a weight, with scales")
     axis.set_ylabel("10⁹ weights a second")
     axis.legend(fontsize=7)
