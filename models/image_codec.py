@@ -85,10 +85,10 @@ def stored(kind: Kind, form: str) -> nn.Module:
         quantize_(module, form, estimate(module, photo_field.calibration()))
     elif form != "float":
         quantize_table_(module, form)
-        coded = [grid for grid in grids if grid.codebook is not None]
-        for grid in coded:
-            grid.codebook = Parameter(grid.codebook)
-        if coded:
+        for grid in grids:
+            if grid.codebook is not None:
+                grid.codebook = Parameter(grid.codebook)
+        if form in TABLES[2:]:
             photo_field.fit(module, TUNING, RATES)
     return module.eval()
 
