@@ -117,8 +117,9 @@ def chart(rows: Sequence[Row]) -> Figure:
         line = sorted((row.bits, row.psnr, row.form) for row in rows if row.codec == codec)
         bits, quality, _ = zip(*line, strict=True)
         axes.plot(bits, quality, "o-", color=color, markersize=5, label=codec)
-        for x, y, form in line:
-            axes.annotate(form, (x, y), (5, -10), textcoords="offset points", fontsize=8)
+        for i, (x, y, form) in enumerate(line):  # in turn below and above, lest they overlap
+            place, side = ((-5, 5), "right") if i % 2 else ((5, -10), "left")
+            axes.annotate(form, (x, y), place, textcoords="offset points", fontsize=8, ha=side)
     axes.legend(frameon=False)
     axes.set_xscale("log")
     axes.margins(0.12)

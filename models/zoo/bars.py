@@ -25,7 +25,7 @@ def bars(about: About, results: Results) -> Iterator[str]:
         known = [change for change in found if change is not None]
         if known:
             worst = max(known)
-            yield f"{row} within {limit:.0%}: {_verdict(worst, limit)} ({worst:.2%})"
+            yield f"{row} within {limit:.0%}: {_verdict(worst, limit)} ({report.percent(worst)})"
 
 
 def _verdict(found: float, limit: float) -> str:

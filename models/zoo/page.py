@@ -91,7 +91,8 @@ def _section(recipe: Listed, results: Results, path: Path) -> Iterator[str]:
     if results.problem or not results.engines:
         yield f"\nNot measured{f': {results.problem}' if results.problem else ''}."
     if results.engines:
-        yield f"\n{report.trained(about, results)}.\n"
+        also = report.others(about, results)
+        yield f"\n{report.trained(about, results)}.{f' Also: {also}.' if also else ''}\n"
         yield from _table(report.heading(about, results.engines), report.lines(about, results))
         if results.machine:
             yield f"\nms: {results.machine}.\n"

@@ -23,6 +23,11 @@ def number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def percent(value: float) -> str:
+    """Return hundredths with two digits, and no minus before nothing."""
+    return f"{round(value, 4) + 0.0:.2%}"
+
+
 def size(count: int) -> str:
     """Return bytes as kB, or as MB from a million on."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
@@ -42,6 +47,12 @@ def change(about: About, results: Results, row: str, engine: str) -> float | Non
         return None
     worse = wanted - found if about.rises else found - wanted
     return worse / (abs(wanted) or 1.0)
+
+
+def others(about: About, results: Results) -> str:
+    """Return what else evaluate() gave in Torch, such as what a plain method has."""
+    known = results.torch.items()
+    return ", ".join(f"{k} {number(v)}" for k, v in known if k != about.metric)
 
 
 def heading(about: About, engines: Sequence[str]) -> Cells:
@@ -69,7 +80,7 @@ def _cells(about: About, results: Results, row: str, engine: str) -> Cells:
     ms = results.times.get(engine, {}).get(row)
     return [
         NO_FILE if found is None else number(found),
-        "" if worse is None or row == FLOAT else f"{worse:.2%}",
+        "" if worse is None or row == FLOAT else percent(worse),
         size(score.bytes),
         "" if ms is None else f"{ms:.3g}",
     ]
